@@ -1,0 +1,56 @@
+import { connect } from 'node:net';
+
+import type { ClientBase } from 'pg';
+
+const CANCEL_REQUEST_CODE = 80877102;
+const CANCEL_REQUEST_BYTES = 16;
+
+/** Milliseconds after which a cancel request that cannot be delivered is given up; `statement_timeout` bounds the rest. */
+const CANCEL_TIMEOUT_MS = 2000;
+
+/**
+ * Asks PostgreSQL to cancel the statement that runs on this connection, through a socket of its own as the protocol demands.
+ * Best effort: the caller must not give the connection back to the pool, because the request may arrive late.
+ */
+export function cancelBackend(client: ClientBase): void {
+  const target = readCancelTarget(client);
+  if (target === undefined) return;
+  const socket = target.host.startsWith('/')
+    ? connect(`${target.host}/.s.PGSQL.${String(target.port)}`)
+    : connect(target.port, target.host);
+  socket.setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy());
+  socket.on('error', () => socket.destroy());
+  socket.on('connect', () => socket.end(formatCancelRequest(target)));
+  socket.unref();
+}
+
+interface CancelTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly processId: number;
+  readonly secretKey: number;
+}
+
+/** node-postgres keeps these four on the client without declaring them. */
+function readCancelTarget(client: ClientBase): CancelTarget | undefined {
+  const host = readProperty(client, 'host');
+  const port = readProperty(client, 'port');
+  const processId = readProperty(client, 'processID');
+  const secretKey = readProperty(client, 'secretKey');
+  if (typeof host !== 'string' || typeof port !== 'number') return undefined;
+  if (typeof processId !== 'number' || typeof secretKey !== 'number') return undefined;
+  return { host, port, processId, secretKey };
+}
+
+function readProperty(holder: object, name: string): unknown {
+  return Reflect.get(holder, name);
+}
+
+function formatCancelRequest(target: CancelTarget): Buffer {
+  const request = Buffer.alloc(CANCEL_REQUEST_BYTES);
+  request.writeInt32BE(CANCEL_REQUEST_BYTES, 0);
+  request.writeInt32BE(CANCEL_REQUEST_CODE, 4);
+  request.writeInt32BE(target.processId, 8);
+  request.writeInt32BE(target.secretKey, 12);
+  return request;
+}

@@ -1,0 +1,156 @@
+/**
+ * Every limit, time-out and retry of the server, with its unit and the reason for its value. Options override the ones that
+ * a host may want to change; the rest are properties of the protocol or of PostgreSQL.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Default values of the numeric options, by option name. `null` means off. */
+export const OPTION_DEFAULTS = {
+  /** Schema version that capabilities announce; the host raises it when its tables change. */
+  schemaVersion: 1,
+  /** Bytes. Keeps the scope id inside one index tuple of every metadata table with room to spare. */
+  maxScopeIdBytes: 255,
+  /** Bytes as received. A push chunk of 5,000 wide rows stays far below it. */
+  maxRequestBodyBytes: 64 * MIB,
+  /** Bytes after inflating; the only defence against a small body that inflates without end. */
+  maxDecodedBodyBytes: 64 * MIB,
+  /** Bytes. Every other request body holds a few scalars. */
+  maxControlBodyBytes: 64 * KIB,
+  /** Levels. The reader recurses per level, so this bounds its stack. */
+  maxJsonDepth: 100,
+  /** Bytes over all requests of the process: what slow clients together may pin. */
+  maxBufferedResponseBytes: 64 * MIB,
+  /** Rows; what clients use unless they ask otherwise. */
+  defaultRowsPerPushChunk: 1000,
+  /** Rows; a chunk is parsed at once and blocks the loop for tens of milliseconds at this size. */
+  maxRowsPerPushChunk: 5000,
+  /** Rows of one committed bundle. */
+  maxRowsPerBundle: 1_000_000,
+  /** Canonical bytes of one committed bundle; its hash holds copies of the text inside PostgreSQL. */
+  maxBytesPerBundle: 256 * MIB,
+  /** Milliseconds; a client that uploads renews it with every chunk. */
+  pushSessionTtlMs: 900_000,
+  /** Sessions of one scope; one per source, so this many devices push at once. */
+  maxPushSessionsPerScope: 64,
+  /** Milliseconds that one source may take to seed an empty scope. */
+  initializationLeaseTtlMs: 900_000,
+  /** Rows. */
+  defaultRowsPerCommittedBundleChunk: 1000,
+  /** Rows. */
+  maxRowsPerCommittedBundleChunk: 5000,
+  /** Bytes of row text in one page; one row always fits. */
+  maxBytesPerCommittedBundleChunk: 8 * MIB,
+  /** Bytes of row text in one page; one bundle always fits. */
+  maxBytesPerPullPage: 8 * MIB,
+  /** Bundles. */
+  defaultBundlesPerPull: 1000,
+  /** Bundles. */
+  maxBundlesPerPull: 5000,
+  /** Rows. */
+  defaultRowsPerSnapshotChunk: 1000,
+  /** Rows. */
+  maxRowsPerSnapshotChunk: 5000,
+  /** Bytes. */
+  defaultBytesPerSnapshotChunk: 4 * MIB,
+  /** Bytes. */
+  maxBytesPerSnapshotChunk: 16 * MIB,
+  /** Bytes of the wire form of one row; clients with default settings refuse a server that announces more. */
+  maxBytesPerSnapshotRow: 4 * MIB,
+  /** Milliseconds, fixed at creation. */
+  snapshotSessionTtlMs: 900_000,
+  /** Rows announced as the materialisation hint. */
+  snapshotBatchRows: 512,
+  /** Bytes announced as the materialisation hint. */
+  snapshotBatchBytes: 4 * MIB,
+  /** Builds at once per process; each sorts and writes a whole scope. */
+  maxConcurrentSnapshotBuilds: 8,
+  /** Chunk reads at once per process; each may hold a full chunk in memory. */
+  maxConcurrentSnapshotChunkRequests: 4,
+  /** Milliseconds that a request waits for one of those permits before the 429. */
+  snapshotQueueWaitMs: 2000,
+  /** Live sessions of one scope. */
+  maxSnapshotSessionsPerScope: 32,
+  /** Live sessions of one source; a third one retires the oldest. */
+  maxSnapshotSessionsPerSource: 2,
+  /** Bundles kept above the floor. */
+  retainedBundlesPerScope: 10_000,
+  /** Milliseconds; twenty-four hours covers a client that retries the next day. */
+  writeReceiptRetentionMs: 86_400_000,
+  /** Bundles that one commit or maintenance run may move the floor by. */
+  retentionPruneBatchSize: 1000,
+  /** Writers of one scope waiting in this process; more of them only wait in vain. */
+  scopeQueueLength: 16,
+  /** Milliseconds of queue and lock waits that one request may spend in all its attempts together. */
+  lockTimeoutMs: 10_000,
+  /** Milliseconds for an ordinary statement. */
+  statementTimeoutMs: 30_000,
+  /** Milliseconds for commit, snapshot build, adoption and server writes. */
+  bulkStatementTimeoutMs: 300_000,
+  /** Milliseconds between two reads of the catalog. */
+  catalogRefreshIntervalMs: 60_000,
+} as const;
+
+/** Attempts and first pause (milliseconds) after a transient fault; the pause doubles with full jitter. */
+export const RETRY_DEFAULTS = { attempts: 3, baseMs: 25 } as const;
+
+/** Below this many bytes gzip costs more than it saves. */
+export const COMPRESSION_DEFAULTS = { enabled: true, minBytes: 1024 } as const;
+
+export const WATCH_DEFAULTS = {
+  enabled: false,
+  notifyChannel: 'oversync_bundle_change_v1',
+  /** Milliseconds; below the idle time-outs of common proxies. */
+  heartbeatIntervalMs: 25_000,
+  /** Milliseconds; also the worst delay of a lost notification. */
+  pollIntervalMs: 15_000,
+  /** Milliseconds in which further commits of one scope are merged into one notification. */
+  notifyDebounceMs: 20,
+  /** Milliseconds; an hour lets a deployment drain without cutting everybody at once. */
+  maxStreamMs: 3_600_000,
+  maxStreamsPerScope: 32,
+  maxStreamsPerProcess: 10_000,
+} as const;
+
+export const MAINTENANCE_DEFAULTS = {
+  enabled: true,
+  /** Milliseconds between two runs. */
+  intervalMs: 60_000,
+  /** Rows deleted by one transaction. */
+  batchRows: 5000,
+  /** Sessions retired by one transaction. */
+  batchSessions: 32,
+  maxBatchesPerRun: 8,
+  /** Milliseconds of `statement_timeout` for one batch. */
+  batchTimeoutMs: 5000,
+  /** Idle scopes looked at by one run. */
+  scopesPerRun: 100,
+} as const;
+
+/** Largest value of the limits that the contract sends as 32-bit integers. */
+export const INT32_MAX = 2_147_483_647;
+
+/** Bytes; PostgreSQL truncates longer channel names. */
+export const NOTIFY_CHANNEL_BYTES_MAX = 63;
+
+/** Milliseconds; what a client is told to wait after a transient fault. */
+export const RETRY_AFTER_MS = 1000;
+
+/** Milliseconds of one connection check for health. */
+export const HEALTH_TIMEOUT_MS = 2000;
+
+/** Milliseconds for which one connection check is reused. */
+export const HEALTH_CACHE_MS = 1000;
+
+/** Milliseconds that `close` waits for running operations unless told otherwise. */
+export const CLOSE_TIMEOUT_MS = 30_000;
+
+/** Milliseconds more for a commit whose COMMIT has been sent. */
+export const CLOSE_COMMIT_GRACE_MS = 5000;
+
+/** Memory for sorts and hashes of one bulk transaction; larger scopes spill to disk. */
+export const BULK_WORK_MEM = '64MB';
+
+/** Bytes of an error body that every client reads. */
+export const ERROR_BODY_BYTES_MAX = 65_536;
