@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
+import { SummaryReporter } from './scripts/vitest-summary-reporter.ts';
+
 export default defineConfig({
   resolve: { conditions: ['oversync-source'] },
   ssr: { resolve: { conditions: ['oversync-source'] } },
@@ -10,7 +12,11 @@ export default defineConfig({
       'tools/*/src/**/*.test.ts',
       'e2e/**/*.test.ts',
       'bench/src/**/*.test.ts',
+      'scripts/**/*.test.ts',
     ],
+    globalSetup: ['tools/dev-postgres/src/vitest-global-setup.ts'],
+    reporters: ['default', new SummaryReporter()],
+    pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

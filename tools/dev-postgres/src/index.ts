@@ -1,1 +1,10 @@
-export {};
+export { loadSecret } from './data-folder.ts';
+export {
+  type DevPostgres,
+  findFreePort,
+  isPortFree,
+  type PostgresByUrl,
+  type PostgresInProcess,
+  startPostgres,
+  type StartPostgresOptions,
+} from './start-postgres.ts';

