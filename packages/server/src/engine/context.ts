@@ -1,5 +1,6 @@
 import type { Postgres } from '../ports/postgres.ts';
 import type { Catalog } from '../rules/table-description.ts';
+import type { MetadataNames } from '../store/metadata.sql.ts';
 import type { Logger, ServerEvent } from './events.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -30,8 +31,8 @@ export interface CommitNotice {
 export interface SyncContext {
   readonly options: ResolvedOptions;
   readonly db: Postgres;
-  /** Quoted name of the metadata schema, ready to stand before `.table` in SQL. */
-  readonly schema: string;
+  /** Qualified, quoted names of the metadata tables. */
+  readonly names: MetadataNames;
   readonly lifecycle: Lifecycle;
   /** Admits one writer per scope before a connection is taken. */
   readonly queue: ScopeQueue;
