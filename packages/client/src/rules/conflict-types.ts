@@ -1,0 +1,45 @@
+import type { JsonValue } from '@oversync/protocol';
+
+/** A typed value of a row as a resolver sees it: integers are bigint, REAL are numbers, BLOBs bytes, JSON columns parsed. */
+export type RowValue = null | bigint | number | string | Uint8Array | JsonValue;
+
+/** A row by lower-case column name. */
+export type RowValues = Readonly<Record<string, RowValue>>;
+
+export type RowOp = 'INSERT' | 'UPDATE' | 'DELETE';
+
+/** Everything a resolver may decide by (client.md 6.7). */
+export interface ConflictContext {
+  readonly schema: string;
+  readonly table: string;
+  /** The wire form of the key: text, or a dashed UUID. */
+  readonly key: string;
+  readonly localOp: RowOp;
+  /** The live row; `null` when it is deleted locally. */
+  readonly local: RowValues | null;
+  /** The row before its first unsent edit; `null` when it was not captured. */
+  readonly base: RowValues | null;
+  /** The server's row; `null` when it has none or a tombstone. */
+  readonly server: RowValues | null;
+  readonly baseRowVersion: bigint;
+  /** 0 when the server knows nothing of the key. */
+  readonly serverRowVersion: bigint;
+  readonly serverRowDeleted: boolean;
+  readonly origin: 'push' | 'pull' | 'rebuild';
+  /** 1 for the first decision about this key in this call. */
+  readonly attempt: number;
+}
+
+/** What a resolver answers. Which answers are valid for which conflict is the table of client.md 6.7. */
+export type Resolution =
+  | { readonly kind: 'acceptServer' }
+  | { readonly kind: 'keepLocal' }
+  | { readonly kind: 'keepMerged'; readonly row: RowValues }
+  | { readonly kind: 'recreate' }
+  | { readonly kind: 'defer' };
+
+export interface Resolver {
+  (conflict: ConflictContext): Resolution | Promise<Resolution>;
+  /** True when the resolver looks at `base`: tables that use it capture base images. */
+  readonly usesBase?: boolean;
+}

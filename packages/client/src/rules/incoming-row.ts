@@ -1,0 +1,26 @@
+/**
+ * One row of a pull page, a committed-rows page or a snapshot chunk after the envelope has been read: identity and version are parsed,
+ * the payload is still the wire's own text, so that no value is ever parsed into a number.
+ */
+export interface IncomingRow {
+  readonly schema: string;
+  readonly table: string;
+  /** Name of the one member of `key`. */
+  readonly keyColumn: string;
+  /** Its unescaped string value. */
+  readonly keyValue: string;
+  readonly op: 'INSERT' | 'UPDATE' | 'DELETE';
+  readonly rowVersion: bigint;
+  /** JSON text of the payload object as received; `null` for DELETE. */
+  readonly payload: string | null;
+}
+
+/** An incoming row that has passed every check of client.md 10.1 and is ready to be stored. */
+export interface CheckedRow {
+  readonly table: string;
+  /** Exactly what the triggers write for the same key. */
+  readonly keyJson: string;
+  readonly op: 'INSERT' | 'UPDATE' | 'DELETE';
+  readonly rowVersion: bigint;
+  readonly payload: string | null;
+}

@@ -1,0 +1,130 @@
+import type { ColumnKind } from './column-kind.ts';
+import type { Resolver } from './conflict-types.ts';
+
+/** One managed table as the application configures it (client.md 2.1). */
+export interface TableConfig {
+  readonly tableName: string;
+  readonly syncKeyColumnName?: string;
+  /** Wins over `syncKeyColumnName` when it has names that are not blank. */
+  readonly syncKeyColumns?: readonly string[];
+  /** Columns of text kind that travel as nested JSON. */
+  readonly jsonColumns?: readonly string[];
+  readonly resolver?: Resolver;
+  /** Keep the row as it was before its first edit, for three-way merges. Default: whether the effective resolver asks for it. */
+  readonly captureBase?: boolean;
+}
+
+/** What `openLocalSchema` needs to know; a subset of the options of `createSyncClient`. */
+export interface LocalSchemaConfig {
+  readonly schema: string;
+  readonly tables: readonly TableConfig[];
+  /** The resolver of tables without one of their own: decides `captureBase` where a table does not say. */
+  readonly resolver?: Resolver;
+  readonly transitionWrites?: 'capture' | 'reject';
+  readonly pragmas?: Partial<LocalPragmas>;
+}
+
+/** Settings of the engine's connection. `foreignKeys` cannot be switched off. */
+export interface LocalPragmas {
+  readonly journalMode: 'wal' | 'delete' | 'truncate' | 'memory' | 'unchanged';
+  readonly recursiveTriggers: boolean;
+  readonly busyTimeoutMs: number;
+  readonly cacheBytes: number;
+}
+
+export interface LocalColumn {
+  /** As SQLite stores it. */
+  readonly name: string;
+  /** Lower case: the name on the wire and in captured JSON. */
+  readonly wireName: string;
+  readonly kind: ColumnKind;
+  readonly isJson: boolean;
+  readonly isNotNull: boolean;
+}
+
+/** One foreign-key column of a managed table. */
+export interface LocalReference {
+  readonly column: LocalColumn;
+  /** Wire name of the referenced table. */
+  readonly parentTable: string;
+  readonly parentColumn: string;
+}
+
+export interface LocalTable {
+  /** As SQLite stores it. */
+  readonly name: string;
+  /** Lower case: the name on the wire and in every `_sync_` table. */
+  readonly wireName: string;
+  /** In table order, generated and hidden columns left out. */
+  readonly columns: readonly LocalColumn[];
+  readonly key: LocalColumn;
+  /** Position in the table order of client.md 5.8, parents first. */
+  readonly order: number;
+  /** Tables of one foreign-key cycle share a number. */
+  readonly group: number;
+  /** The upserts of such a group must not be cut apart: the table refers to itself or is part of a cycle. */
+  readonly isGroupIndivisible: boolean;
+  readonly references: readonly LocalReference[];
+  readonly capturesBase: boolean;
+}
+
+/** The validated configuration with everything the engine knows about the managed tables. Immutable; replaced after an ALTER TABLE. */
+export interface LocalSchema {
+  /** The server's schema name. */
+  readonly name: string;
+  /** In table order (client.md 5.8). */
+  readonly tables: readonly LocalTable[];
+  /** By wire name. */
+  readonly tablesByName: ReadonlyMap<string, LocalTable>;
+  /** `PRAGMA schema_version` this description was read at. */
+  readonly schemaVersion: bigint;
+  readonly features: SqliteFeatures;
+}
+
+export interface SqliteFeatures {
+  /** `unhex` with an ignore list and exact casts of shortest REAL spellings: rows may be converted inside SQL. */
+  readonly convertsInSql: boolean;
+  /** `octet_length`, which reads no content. */
+  readonly hasOctetLength: boolean;
+}
+
+export type ConfigViolationCode =
+  | 'schema_missing'
+  | 'table_name_missing'
+  | 'table_name_qualified'
+  | 'table_name_unsupported'
+  | 'table_reserved'
+  | 'table_duplicate'
+  | 'table_not_found'
+  | 'table_not_ordinary'
+  | 'key_missing'
+  | 'key_count'
+  | 'key_column_not_found'
+  | 'primary_key_composite'
+  | 'key_not_primary_key'
+  | 'key_type_unsupported'
+  | 'key_nullable'
+  | 'scope_column_present'
+  | 'column_name_unsupported'
+  | 'foreign_key_composite'
+  | 'foreign_key_open'
+  | 'json_column_invalid'
+  | 'schema_name_conflict'
+  | 'local_schema_incompatible'
+  | 'sqlite_unsupported';
+
+/** One broken rule of client.md 2.2. A list of them is `details.violations` of `config_invalid`. */
+export interface ConfigViolation {
+  readonly code: ConfigViolationCode;
+  readonly table?: string;
+  readonly column?: string;
+  readonly references?: readonly string[];
+}
+
+/** Something that works, but not as the application may expect. */
+export interface SchemaWarning {
+  readonly code: 'decimal_affinity' | 'foreign_key_target_not_key' | 'foreign_key_not_indexed' | 'application_trigger';
+  readonly table: string;
+  readonly column?: string;
+  readonly trigger?: string;
+}
