@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -57,7 +58,8 @@ export function guardPostmaster(pid: number): ChildProcess | undefined {
     detached: true,
   });
   guard.unref();
-  if (guard.stdin !== null && 'unref' in guard.stdin && typeof guard.stdin.unref === 'function') guard.stdin.unref();
+  // The pipe is a socket, whatever its type says; neither it nor the guard keeps this process alive.
+  if (guard.stdin instanceof Socket) guard.stdin.unref();
   return guard;
 }
 
