@@ -69,6 +69,8 @@ export interface TableDescription {
   readonly name: string;
   readonly keyColumn: string;
   readonly keyKind: KeyKind;
+  /** Collation of a text key, quoted and qualified: a comparison must name it, or the unique index would not serve it. */
+  readonly keyCollation: string | undefined;
   /** Number of the current shape; grows when the published columns change. */
   readonly shapeId: number;
   /** Published columns, key included, scope column excluded, sorted by UTF-16 code units of their names. */
@@ -114,7 +116,7 @@ export interface Catalog {
   /** Identifies the set of current shapes; part of the key of a snapshot image. */
   readonly shapeSet: string;
   /** Key of the checksums inside session tokens (server.md 6.5), 32 bytes. */
-  readonly tokenSecret: Uint8Array;
+  readonly tokenSecret: Uint8Array<ArrayBuffer>;
 }
 
 const INT16: IntegerRange = { min: -32768n, max: 32767n };

@@ -8,10 +8,11 @@
  * - UNLOGGED tables hold what may vanish in a crash, always session and content together: a client whose session is gone
  *   starts again, one whose content alone is gone would get a final answer.
  */
+import type { RenderFunctions } from '../rules/render-sql.ts';
 import { quoteIdentifier } from '../rules/sql-text.ts';
 
 /** Schema-qualified, quoted names of everything in the metadata schema. */
-export interface MetadataNames {
+export interface MetadataNames extends RenderFunctions {
   /** The schema itself, quoted. */
   readonly schema: string;
   readonly meta: string;
@@ -33,7 +34,7 @@ export interface MetadataNames {
   readonly capture: string;
   readonly writeReceipt: string;
   readonly stat: string;
-  /** Sequences, quoted as identifiers; for `nextval` use {@link sequenceLiteral}. */
+  /** Sequences; for `nextval` the name goes through `quoteLiteral`. */
   readonly scopePkSequence: string;
   readonly tableIdSequence: string;
   readonly captureOrdinalSequence: string;
@@ -69,6 +70,8 @@ export function metadataNames(schema: string): MetadataNames {
     tableIdSequence: name('table_id_seq'),
     captureOrdinalSequence: name('capture_ordinal_seq'),
     rejectedWriteSequence: name('rejected_write_seq'),
+    floatText: name('float_text'),
+    notRepresentable: name('raise_not_representable'),
   };
 }
 
