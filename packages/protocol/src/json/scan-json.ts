@@ -1,0 +1,221 @@
+import { isWellFormed } from '../ids.ts';
+import { JsonSyntaxError } from './json-error.ts';
+import type { JsonSyntaxReason } from './json-error.ts';
+import { createJsonObject, JsonNumber } from './json-value.ts';
+import type { JsonObject, JsonValue } from './json-value.ts';
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const DOT = 0x2e;
+const ZERO = 0x30;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+
+/** Integers of so many digits are safe, whatever the digits. */
+const SAFE_DIGITS = 15;
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+/** Reads a whole document value by value, with every rule checked where it stands. */
+class JsonScanner {
+  readonly #text: string;
+  readonly #depthMax: number;
+  /** A text with no control character at all needs no look into its strings for one. */
+  readonly #mayHoldControls: boolean;
+  #position = 0;
+  #depth = 0;
+
+  constructor(text: string, depthMax: number) {
+    this.#text = text;
+    this.#depthMax = depthMax;
+    this.#mayHoldControls = /[\u0000-\u001f]/.test(text);
+  }
+
+  readDocument(): JsonValue {
+    this.#skipSpace();
+    const value = this.#readValue();
+    this.#skipSpace();
+    if (this.#position !== this.#text.length) this.#refuse('trailing_data');
+    return value;
+  }
+
+  #refuse(reason: JsonSyntaxReason): never {
+    throw new JsonSyntaxError(reason, this.#position);
+  }
+
+  #skipSpace(): void {
+    const text = this.#text;
+    let code = text.charCodeAt(this.#position);
+    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) {
+      this.#position += 1;
+      code = text.charCodeAt(this.#position);
+    }
+  }
+
+  #readValue(): JsonValue {
+    switch (this.#text.charCodeAt(this.#position)) {
+      case QUOTE:
+        return this.#readString();
+      case 0x7b:
+        return this.#readObject();
+      case 0x5b:
+        return this.#readArray();
+      case 0x74:
+        return this.#readWord('true', true);
+      case 0x66:
+        return this.#readWord('false', false);
+      case 0x6e:
+        return this.#readWord('null', null);
+      default:
+        return this.#readNumber();
+    }
+  }
+
+  #readWord<T>(word: string, value: T): T {
+    if (!this.#text.startsWith(word, this.#position)) this.#refuse('syntax');
+    this.#position += word.length;
+    return value;
+  }
+
+  #enter(): void {
+    this.#depth += 1;
+    if (this.#depth > this.#depthMax) this.#refuse('depth');
+    this.#position += 1;
+    this.#skipSpace();
+  }
+
+  #leave(): void {
+    this.#depth -= 1;
+    this.#position += 1;
+  }
+
+  /** Steps over a separator; false at the closing character. */
+  #continues(close: number): boolean {
+    this.#skipSpace();
+    const code = this.#text.charCodeAt(this.#position);
+    if (code === close) return false;
+    if (code !== COMMA) this.#refuse('syntax');
+    this.#position += 1;
+    this.#skipSpace();
+    return true;
+  }
+
+  #readArray(): JsonValue[] {
+    this.#enter();
+    const values: JsonValue[] = [];
+    if (this.#text.charCodeAt(this.#position) !== 0x5d) {
+      do values.push(this.#readValue());
+      while (this.#continues(0x5d));
+    }
+    this.#leave();
+    return values;
+  }
+
+  #readObject(): JsonObject {
+    this.#enter();
+    const members = createJsonObject();
+    if (this.#text.charCodeAt(this.#position) !== 0x7d) {
+      do this.#readMember(members);
+      while (this.#continues(0x7d));
+    }
+    this.#leave();
+    return members;
+  }
+
+  #readMember(members: JsonObject): void {
+    if (this.#text.charCodeAt(this.#position) !== QUOTE) this.#refuse('syntax');
+    const start = this.#position;
+    const name = this.#readString();
+    if (name in members) throw new JsonSyntaxError('duplicate_member', start);
+    this.#skipSpace();
+    if (this.#text.charCodeAt(this.#position) !== COLON) this.#refuse('syntax');
+    this.#position += 1;
+    this.#skipSpace();
+    members[name] = this.#readValue();
+  }
+
+  #readString(): string {
+    const text = this.#text;
+    const start = this.#position + 1;
+    const end = text.indexOf('"', start);
+    if (end < 0) this.#refuse('syntax');
+    const raw = text.slice(start, end);
+    if (raw.includes('\\')) return this.#readEscapedString(start);
+    if (this.#mayHoldControls && /[\u0000-\u001f]/.test(raw)) this.#refuse('syntax');
+    this.#position = end + 1;
+    return raw;
+  }
+
+  #readEscapedString(start: number): string {
+    const text = this.#text;
+    let end = start;
+    for (let code = text.charCodeAt(end); code !== QUOTE; code = text.charCodeAt(end)) {
+      if (end >= text.length) this.#refuse('syntax');
+      end += code === BACKSLASH ? 2 : 1;
+    }
+    const value = this.#decodeEscapes(text.slice(start - 1, end + 1));
+    if (!isWellFormed(value)) this.#refuse('lone_surrogate');
+    this.#position = end + 1;
+    return value;
+  }
+
+  /** One string literal: the native reader knows its grammar to the letter. */
+  #decodeEscapes(literal: string): string {
+    try {
+      return String(JSON.parse(literal));
+    } catch {
+      return this.#refuse('syntax');
+    }
+  }
+
+  #readNumber(): number | JsonNumber {
+    const text = this.#text;
+    const start = this.#position;
+    const digits = text.charCodeAt(start) === MINUS ? start + 1 : start;
+    const integerEnd = this.#skipInteger(digits);
+    const end = this.#skipExponent(this.#skipFraction(integerEnd));
+    this.#position = end;
+    const lexeme = text.slice(start, end);
+    const isNegativeZero = digits > start && text.charCodeAt(digits) === ZERO;
+    if (end !== integerEnd || isNegativeZero) return new JsonNumber(lexeme);
+    const value = Number(lexeme);
+    return end - digits <= SAFE_DIGITS || Number.isSafeInteger(value) ? value : new JsonNumber(lexeme);
+  }
+
+  #skipInteger(start: number): number {
+    if (this.#text.charCodeAt(start) === ZERO) return start + 1;
+    return this.#skipDigits(start);
+  }
+
+  #skipFraction(start: number): number {
+    return this.#text.charCodeAt(start) === DOT ? this.#skipDigits(start + 1) : start;
+  }
+
+  #skipExponent(start: number): number {
+    const code = this.#text.charCodeAt(start);
+    if (code !== 0x65 && code !== 0x45) return start;
+    const sign = this.#text.charCodeAt(start + 1);
+    return this.#skipDigits(sign === MINUS || sign === 0x2b ? start + 2 : start + 1);
+  }
+
+  /** At least one digit. */
+  #skipDigits(start: number): number {
+    let end = start;
+    while (isDigit(this.#text.charCodeAt(end))) end += 1;
+    if (end === start) this.#refuse('syntax');
+    return end;
+  }
+}
+
+/**
+ * The exact reader: one pass over the text, every rule checked where it stands. {@link parseJson} uses it for all
+ * documents that its fast path may not judge, and the tests compare both.
+ */
+export function scanJson(text: string, depthMax: number): JsonValue {
+  if (text.charCodeAt(0) === 0xfeff) throw new JsonSyntaxError('bom', 0);
+  if (!isWellFormed(text)) throw new JsonSyntaxError('lone_surrogate', 0);
+  return new JsonScanner(text, depthMax).readDocument();
+}
