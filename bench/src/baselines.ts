@@ -1,0 +1,142 @@
+import { once } from 'node:events';
+import { DatabaseSync } from 'node:sqlite';
+import { pipeline } from 'node:stream/promises';
+
+import { Client, type Pool } from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+
+import type { BenchRow } from './bench-rows.ts';
+import { type AnyCase, defineCase } from './harness/benchmark.ts';
+import type { Sandbox } from './harness/sandbox.ts';
+
+/** Rows that one statement sends to PostgreSQL while a baseline is prepared. */
+const LOAD_BATCH_ROWS = 5000;
+
+const PG_COLUMNS = `id uuid, name text, country text, admin1 text, lat numeric(8, 5), lng double precision, rating bigint,
+  visited boolean, note text, updated_at timestamptz`;
+
+/** The table of the example server, as its schema creates it, but for its name. */
+const PG_TARGET = `CREATE TABLE raw_target (_sync_scope_id text NOT NULL, ${PG_COLUMNS}, PRIMARY KEY (_sync_scope_id, id))`;
+
+/** The table of a device. */
+export const SQLITE_TABLE = `CREATE TABLE places (
+  id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, country TEXT NOT NULL, admin1 TEXT, admin2 TEXT, lat TEXT NOT NULL,
+  lng REAL NOT NULL, rating INTEGER NOT NULL, visited BOOLEAN NOT NULL, note TEXT, updated_at TEXT NOT NULL)`;
+
+/** What every connection to a device's file is set to, the same with and without triggers. */
+export const SQLITE_PRAGMAS =
+  'PRAGMA journal_mode = wal; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON;';
+
+const SQLITE_INSERT =
+  'INSERT INTO places (id, name, country, admin1, admin2, lat, lng, rating, visited, note, updated_at) VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)';
+
+/** Raw write on the server: `INSERT … SELECT` of the same rows from an unlogged table into the same table, one transaction. */
+export async function rawInsertSelect(sandbox: Sandbox, rows: readonly BenchRow[]): Promise<AnyCase> {
+  const pool = sandbox.connect(await sandbox.createDatabase());
+  await pool.query(`CREATE UNLOGGED TABLE raw_source (${PG_COLUMNS}); ${PG_TARGET}`);
+  await loadRows(pool, rows);
+  return defineCase({
+    name: 'raw INSERT … SELECT',
+    isRaw: true,
+    prepare: () => pool.query('TRUNCATE raw_target; CHECKPOINT'),
+    run: async () => {
+      await pool.query("INSERT INTO raw_target SELECT 'scope', * FROM raw_source");
+    },
+  });
+}
+
+/** Raw way to a device: `COPY … TO STDOUT` of the rows, then prepared inserts of the same rows into SQLite, one transaction. */
+export async function rawCopyAndInsert(sandbox: Sandbox, rows: readonly BenchRow[]): Promise<AnyCase> {
+  const pool = sandbox.connect(await sandbox.createDatabase());
+  await pool.query(`CREATE TABLE raw_source (${PG_COLUMNS})`);
+  await loadRows(pool, rows);
+  return defineCase({
+    name: 'raw COPY TO + prepared SQLite inserts',
+    isRaw: true,
+    prepare: () => Promise.resolve(createDevice(sandbox.newFile('raw'))),
+    run: async (device) => {
+      await readByCopy(pool);
+      insertInOneTransaction(device, rows);
+    },
+    finish: (device) => {
+      device.close();
+      return Promise.resolve();
+    },
+  });
+}
+
+/** Raw notification: `NOTIFY` on one connection until it arrives on another, `count` times one after the other. */
+export async function rawNotify(sandbox: Sandbox, count: number): Promise<AnyCase> {
+  const url = await sandbox.createDatabase();
+  const [listener, notifier] = [new Client({ connectionString: url }), new Client({ connectionString: url })];
+  await Promise.all([listener.connect(), notifier.connect()]);
+  sandbox.onClose(async () => {
+    await Promise.all([listener.end(), notifier.end()]);
+  });
+  await listener.query('LISTEN raw_channel');
+  return defineCase({
+    name: 'raw INSERT + NOTIFY until received',
+    isRaw: true,
+    units: count,
+    unit: 'commits',
+    prepare: () => notifier.query('CREATE TABLE IF NOT EXISTS raw_ticks (tick int)'),
+    run: async () => {
+      const startedAt = performance.now();
+      for (let tick = 0; tick < count; tick += 1) {
+        const received = once(listener, 'notification');
+        await notifier.query(`INSERT INTO raw_ticks VALUES (${tick})`);
+        await notifier.query('NOTIFY raw_channel');
+        await received;
+      }
+      return performance.now() - startedAt;
+    },
+  });
+}
+
+/** Opens a new file with the table of a device and no triggers. */
+export function createDevice(path: string): DatabaseSync {
+  const device = new DatabaseSync(path);
+  device.exec(SQLITE_PRAGMAS);
+  device.exec(SQLITE_TABLE);
+  return device;
+}
+
+/** Inserts rows with one prepared statement in one transaction. */
+export function insertInOneTransaction(device: DatabaseSync, rows: readonly BenchRow[]): void {
+  const insert = device.prepare(SQLITE_INSERT);
+  device.exec('BEGIN IMMEDIATE');
+  for (const row of rows) insert.run(...toSqliteValues(row));
+  device.exec('COMMIT');
+}
+
+/** Inserts rows with one prepared statement, each in a transaction of its own. */
+export function insertOneByOne(device: DatabaseSync, rows: readonly BenchRow[]): void {
+  const insert = device.prepare(SQLITE_INSERT);
+  for (const row of rows) insert.run(...toSqliteValues(row));
+}
+
+function toSqliteValues(row: BenchRow): (string | number | bigint)[] {
+  const { id, name, country, admin1, lat, lng, rating, visited, note, updatedAt } = row;
+  return [id, name, country, admin1, lat, lng, rating, visited ? 1n : 0n, note, updatedAt];
+}
+
+async function loadRows(pool: Pool, rows: readonly BenchRow[]): Promise<void> {
+  for (let from = 0; from < rows.length; from += LOAD_BATCH_ROWS) {
+    const batch = rows.slice(from, from + LOAD_BATCH_ROWS);
+    const json = JSON.stringify(
+      batch.map(({ rating, updatedAt, ...row }) => ({ ...row, rating: String(rating), updated_at: updatedAt })),
+    );
+    await pool.query(`INSERT INTO raw_source SELECT * FROM json_to_recordset($1) AS row (${PG_COLUMNS})`, [json]);
+  }
+}
+
+async function readByCopy(pool: Pool): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await pipeline(client.query(copyTo('COPY raw_source TO STDOUT')), async (chunks: AsyncIterable<Buffer>) => {
+      for await (const _ of chunks);
+    });
+  } finally {
+    client.release();
+  }
+}

@@ -1,0 +1,60 @@
+import type { Benchmark } from './benchmark.ts';
+import type { Figure } from './measure.ts';
+import type { Environment } from './versions.ts';
+
+export interface Report {
+  readonly benchmark: string;
+  readonly title: string;
+  readonly rows: number;
+  readonly repetitions: number;
+  readonly figures: readonly Figure[];
+  readonly rssPeakBytes: Readonly<Record<string, number>>;
+  readonly environment: Environment;
+}
+
+export function makeReport(
+  benchmark: Benchmark,
+  settings: { readonly rows: number; readonly repetitions: number },
+  figures: readonly Figure[],
+  rssPeakBytes: Readonly<Record<string, number>>,
+  environment: Environment,
+): Report {
+  const { rows, repetitions } = settings;
+  return { benchmark: benchmark.name, title: benchmark.title, rows, repetitions, figures, rssPeakBytes, environment };
+}
+
+/** The report as a table for people. */
+export function formatReport(report: Report): string {
+  const head = ['case', 'median ms', 'min', 'max', 'per second', 'x raw'];
+  const lines = report.figures.map((figure) => [
+    figure.name,
+    formatMs(figure.medianMs),
+    formatMs(figure.minMs),
+    formatMs(figure.maxMs),
+    `${Math.round(figure.unitsPerSecond).toLocaleString('en')} ${figure.unit}`,
+    figure.isRaw ? 'raw' : figure.ratioToRaw.toFixed(2),
+  ]);
+  const { environment } = report;
+  const memory = Object.entries(report.rssPeakBytes).map(([name, bytes]) => `${name} ${Math.round(bytes / 2 ** 20)} MiB`);
+  return [
+    `${report.benchmark}: ${report.title}`,
+    `${report.rows.toLocaleString('en')} rows, medians of ${report.repetitions} after a warm-up`,
+    '',
+    ...formatTable([head, ...lines]),
+    '',
+    ...(memory.length === 0 ? [] : [`peak resident memory: ${memory.join(', ')}`]),
+    `Node ${environment.node}, SQLite ${environment.sqlite}, PostgreSQL ${environment.postgresql}, ` +
+      `${environment.platform}, ${environment.cpuCount} × ${environment.cpuModel}`,
+  ].join('\n');
+}
+
+function formatMs(ms: number): string {
+  return ms < 10 ? ms.toFixed(2) : ms.toFixed(0);
+}
+
+function formatTable(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  '),
+  );
+}

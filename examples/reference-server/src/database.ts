@@ -1,0 +1,32 @@
+import type { DevPostgres } from '@oversync/dev-postgres';
+import type { PgListener, Postgres } from '@oversync/server';
+import { createPgDatabase, createPgListener } from '@oversync/server/pg';
+import { createPgliteDatabase } from '@oversync/server/pglite';
+import { Pool } from 'pg';
+
+/** Connections of the server's pool. */
+const POOL_SIZE = 10;
+
+/** How long a request waits for a connection, in milliseconds, before it is answered with 503. */
+const CONNECTION_WAIT_MS = 5000;
+
+export interface ExampleDatabase {
+  readonly database: Postgres;
+  readonly listenDatabase?: PgListener;
+  close(): Promise<void>;
+}
+
+/** Connects the sync server to whatever PostgreSQL there is: a pool for a server with a URL, the instance itself for PGlite. */
+export function connectDatabase(postgres: DevPostgres): ExampleDatabase {
+  if (postgres.kind === 'pglite') {
+    return { database: createPgliteDatabase(postgres.database), close: () => Promise.resolve() };
+  }
+  const pool = new Pool({ connectionString: postgres.url, max: POOL_SIZE, connectionTimeoutMillis: CONNECTION_WAIT_MS });
+  // A server that goes away ends idle connections; the pool opens new ones, so there is nothing to do but not to crash.
+  pool.on('error', () => undefined);
+  return {
+    database: createPgDatabase(pool, { preparedStatements: true }),
+    listenDatabase: createPgListener({ connectionString: postgres.url }),
+    close: () => pool.end(),
+  };
+}
