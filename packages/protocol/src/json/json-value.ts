@@ -70,7 +70,7 @@ const INT64_LENGTH_MAX = 20;
  * The signed 64-bit integer a JSON number stands for, or `null` when the value is no number, has a fraction or an
  * exponent, or lies outside the range. Strings are never numbers.
  */
-export function parseInt64(value: JsonValue | undefined): bigint | null {
+export function parseInt64(value: unknown): bigint | null {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : null;
   if (!(value instanceof JsonNumber)) return null;
   const { lexeme } = value;
