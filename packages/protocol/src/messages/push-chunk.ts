@@ -5,7 +5,7 @@ import { isJsonObject, parseInt64 } from '../json/json-value.ts';
 import type { JsonObject, JsonValue } from '../json/json-value.ts';
 import { SCOPE_COLUMN } from '../limits.ts';
 import { isRowKey, isRowOp } from './rows.ts';
-import { Int64Schema, JsonListSchema, parseMessage, RowCountSchema, UuidTokenSchema } from './schemas.ts';
+import { absent, Int64Schema, JsonListSchema, parseMessage, RowCountSchema, UuidTokenSchema } from './schemas.ts';
 import type { ViolationKind } from './violation.ts';
 
 /**
@@ -14,11 +14,14 @@ import type { ViolationKind } from './violation.ts';
  */
 export const PushChunkRequestSchema = v.object({
   start_row_ordinal: v.nullish(Int64Schema, 0n),
-  rows: v.nullish(JsonListSchema, []),
+  rows: absent(JsonListSchema),
 });
 
 /** A chunk whose rows are not checked yet. */
-export type PushChunkRequest = v.InferOutput<typeof PushChunkRequestSchema>;
+export interface PushChunkRequest {
+  readonly start_row_ordinal: bigint;
+  readonly rows: readonly JsonValue[];
+}
 
 /** Reply of a chunk upload. */
 export const PushChunkReplySchema = v.object({ push_id: UuidTokenSchema, next_expected_row_ordinal: RowCountSchema });
@@ -40,7 +43,8 @@ export interface PushRow {
 
 /** @throws SyncError `invalid_request` */
 export function parsePushChunkRequest(json: JsonValue): PushChunkRequest {
-  return parseMessage(PushChunkRequestSchema, json, 'invalid_request');
+  const { start_row_ordinal, rows } = parseMessage(PushChunkRequestSchema, json, 'invalid_request');
+  return { start_row_ordinal, rows: rows ?? [] };
 }
 
 /** @throws SyncError `protocol_violation` */
