@@ -1,0 +1,250 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { realpathSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import type { StatementSync } from 'node:sqlite';
+
+import { SqliteFault, sqliteFaultKind } from '../ports/sqlite-fault.ts';
+import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+
+/** Prepared statements kept per connection; the engine uses about twenty per table, and the least recently used one is dropped. */
+const STATEMENTS_MAX = 400;
+
+/** `SQLITE_MAX_VARIABLE_NUMBER` of the SQLite that Node bundles. */
+const VARIABLES_MAX = 32_766;
+
+/** Result code of a call that the port forbids. */
+const SQLITE_MISUSE = 21;
+
+/** A `SqliteDriver` over `node:sqlite` that can also be closed. */
+export interface NodeSqliteDriver extends SqliteDriver {
+  /** The connection, for the application's own SQL between the calls of the engine. */
+  readonly database: DatabaseSync;
+  /** Closes the connection if the driver opened it; a connection that was handed in stays open. */
+  close(): void;
+}
+
+/**
+ * Wraps a database of `node:sqlite`.
+ *
+ * Writes made directly through `database` are captured by the triggers like any other write. They must not be made while the engine
+ * is inside a transaction; since every call is synchronous that can only happen inside a callback of the engine.
+ *
+ * @param target Path of the file (or `:memory:`), or a connection that is already open. One connection must have one driver.
+ *
+ * @example
+ * ```ts
+ * const driver = createNodeSqliteDriver('app.db');
+ * const client = createSyncClient({ driver, ...options });
+ * ```
+ */
+export function createNodeSqliteDriver(target: string | DatabaseSync): NodeSqliteDriver {
+  return typeof target === 'string' ? new NodeDriver(new DatabaseSync(target), true) : new NodeDriver(target, false);
+}
+
+interface OpenTransaction {
+  isOpen: boolean;
+}
+
+class NodeDriver implements NodeSqliteDriver {
+  readonly database: DatabaseSync;
+  readonly limits = { variables: VARIABLES_MAX };
+  readonly #connection: Connection;
+  readonly #isOwned: boolean;
+  readonly #inTransaction = new AsyncLocalStorage<OpenTransaction>();
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(database: DatabaseSync, isOwned: boolean) {
+    this.database = database;
+    this.#connection = new Connection(database);
+    this.#isOwned = isOwned;
+  }
+
+  databaseId(): Promise<string> {
+    const location = this.database.location();
+    return Promise.resolve(location === null ? memoryId(this.database) : realpathSync(location));
+  }
+
+  exec(sql: string): Promise<void> {
+    return this.#alone(() => this.#connection.exec(sql));
+  }
+
+  run(sql: string, params: readonly SqlValue[] = []): Promise<{ readonly changes: number }> {
+    return this.#alone(() => this.#connection.run(sql, params));
+  }
+
+  all(sql: string, params: readonly SqlValue[] = []): Promise<SqlValue[][]> {
+    return this.#alone(() => this.#connection.all(sql, params));
+  }
+
+  runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void> {
+    return this.#alone(() => this.#connection.runMany(sql, rows));
+  }
+
+  transaction<T>(mode: 'deferred' | 'immediate', fn: (tx: SqliteTx) => Promise<T>): Promise<T> {
+    return this.#alone(() => this.#transaction(mode, fn));
+  }
+
+  batch(steps: readonly { readonly sql: string; readonly params?: readonly SqlValue[] }[]): Promise<SqlValue[][][]> {
+    return this.transaction('immediate', async (tx) => {
+      const results: SqlValue[][][] = [];
+      for (const step of steps) results.push(await tx.all(step.sql, step.params));
+      return results;
+    });
+  }
+
+  close(): void {
+    this.#connection.forgetStatements();
+    if (this.#isOwned && this.database.isOpen) this.database.close();
+  }
+
+  /** Runs when everything called before has ended. A call from inside a transaction would wait for itself and is refused. */
+  #alone<T>(work: () => T | Promise<T>): Promise<T> {
+    if (this.#inTransaction.getStore()?.isOpen === true) {
+      return Promise.reject(misuse('a transaction may call only its own handle'));
+    }
+    const result = this.#tail.then(work);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  async #transaction<T>(mode: 'deferred' | 'immediate', fn: (tx: SqliteTx) => Promise<T>): Promise<T> {
+    const connection = this.#connection;
+    const state: OpenTransaction = { isOpen: true };
+    connection.run(mode === 'immediate' ? 'BEGIN IMMEDIATE' : 'BEGIN', []);
+    try {
+      const result = await this.#inTransaction.run(state, () => fn(new Transaction(connection, state)));
+      connection.run('COMMIT', []);
+      return result;
+    } catch (error) {
+      if (this.database.isTransaction) connection.run('ROLLBACK', []);
+      throw error;
+    } finally {
+      state.isOpen = false;
+    }
+  }
+}
+
+class Transaction implements SqliteTx {
+  readonly #connection: Connection;
+  readonly #state: OpenTransaction;
+
+  constructor(connection: Connection, state: OpenTransaction) {
+    this.#connection = connection;
+    this.#state = state;
+  }
+
+  async exec(sql: string): Promise<void> {
+    this.#live().exec(sql);
+  }
+
+  async run(sql: string, params: readonly SqlValue[] = []): Promise<{ readonly changes: number }> {
+    return this.#live().run(sql, params);
+  }
+
+  async all(sql: string, params: readonly SqlValue[] = []): Promise<SqlValue[][]> {
+    return this.#live().all(sql, params);
+  }
+
+  async runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void> {
+    this.#live().runMany(sql, rows);
+  }
+
+  #live(): Connection {
+    if (!this.#state.isOpen) throw misuse('the transaction has ended');
+    return this.#connection;
+  }
+}
+
+/** The synchronous calls, with faults translated and statements prepared once. */
+class Connection {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  exec(sql: string): void {
+    translating(() => this.#database.exec(sql));
+  }
+
+  run(sql: string, params: readonly SqlValue[]): { readonly changes: number } {
+    return translating(() => ({ changes: Number(this.#prepared(sql).run(...params).changes) }));
+  }
+
+  all(sql: string, params: readonly SqlValue[]): SqlValue[][] {
+    return translating(() =>
+      this.#prepared(sql)
+        .all(...params)
+        .map(rowValues),
+    );
+  }
+
+  runMany(sql: string, rows: readonly (readonly SqlValue[])[]): void {
+    translating(() => {
+      const statement = this.#prepared(sql);
+      for (const row of rows) statement.run(...row);
+    });
+  }
+
+  forgetStatements(): void {
+    this.#statements.clear();
+  }
+
+  #prepared(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) {
+      this.#statements.delete(sql);
+      this.#statements.set(sql, known);
+      return known;
+    }
+    const statement = this.#database.prepare(sql);
+    statement.setReadBigInts(true);
+    statement.setReturnArrays(true);
+    this.#statements.set(sql, statement);
+    if (this.#statements.size > STATEMENTS_MAX) this.#forgetOldest();
+    return statement;
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#statements.keys().next();
+    if (oldest.done !== true) this.#statements.delete(oldest.value);
+  }
+}
+
+/** The type of Node describes rows as objects whatever `setReturnArrays` says. */
+function rowValues(row: unknown): SqlValue[] {
+  if (!Array.isArray(row)) throw misuse('rows must arrive as arrays');
+  return row;
+}
+
+function misuse(why: string): SqliteFault {
+  return new SqliteFault('misuse', SQLITE_MISUSE, new Error(why));
+}
+
+function translating<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const resultCode = resultCodeOf(error);
+    if (resultCode === null) throw error;
+    throw new SqliteFault(sqliteFaultKind(resultCode), resultCode, error);
+  }
+}
+
+function resultCodeOf(error: unknown): number | null {
+  if (!(error instanceof Error) || !('errcode' in error)) return null;
+  return typeof error.errcode === 'number' ? error.errcode : null;
+}
+
+const memoryIds = new WeakMap<DatabaseSync, string>();
+let memoryCount = 0;
+
+function memoryId(database: DatabaseSync): string {
+  const known = memoryIds.get(database);
+  if (known !== undefined) return known;
+  memoryCount += 1;
+  const id = `memory:${memoryCount}`;
+  memoryIds.set(database, id);
+  return id;
+}

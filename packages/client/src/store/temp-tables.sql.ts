@@ -1,0 +1,49 @@
+/*
+ * Work tables in the TEMP schema: they hold the rows of one transaction, spill to disk when they are large, and never reach the
+ * database file. Every transaction that uses them begins with `CREATE_WORK_TABLES` and empties what it fills.
+ */
+
+/**
+ * Rows to apply. verdict: 0 apply; 1 the key is pending, keep the image; 2 apply, and the pending intent is settled by it;
+ * 3 uploaded but edited since: queue again. uploaded_ordinal: position in the outbox. sql_payload: the payload with BLOBs in
+ * hexadecimal, for tables that have any.
+ */
+const PAGE = `CREATE TEMP TABLE IF NOT EXISTS _oversync_page (
+  ordinal INTEGER PRIMARY KEY,
+  table_name TEXT NOT NULL,
+  key_json TEXT NOT NULL,
+  op TEXT NOT NULL,
+  row_version INTEGER NOT NULL,
+  payload TEXT,
+  sql_payload TEXT,
+  verdict INTEGER NOT NULL DEFAULT 0,
+  uploaded_ordinal INTEGER,
+  UNIQUE (table_name, key_json)
+)`;
+
+/** Dirty rows in upload order. total: captured bytes up to and including this row. */
+const FREEZE_PLAN = `CREATE TEMP TABLE IF NOT EXISTS _oversync_freeze_plan (
+  position INTEGER PRIMARY KEY,
+  dirty_rowid INTEGER NOT NULL,
+  is_live INTEGER NOT NULL,
+  total INTEGER NOT NULL
+)`;
+
+/** Pending intents set aside while a snapshot replaces the tables. quarantined: 1 = a quarantined row whose local value is shown. */
+const INTENTS = `CREATE TEMP TABLE IF NOT EXISTS _oversync_intents (
+  position INTEGER PRIMARY KEY,
+  table_name TEXT NOT NULL,
+  key_json TEXT NOT NULL,
+  op TEXT NOT NULL,
+  base_row_version INTEGER NOT NULL,
+  payload TEXT,
+  dirty_ordinal INTEGER NOT NULL,
+  quarantined INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (table_name, key_json)
+)`;
+
+export const CREATE_WORK_TABLES = [PAGE, FREEZE_PLAN, INTENTS].join(';\n');
+
+/** Empties all work tables; without a condition SQLite drops the pages at once. */
+export const EMPTY_WORK_TABLES =
+  'DELETE FROM temp._oversync_page; DELETE FROM temp._oversync_freeze_plan; DELETE FROM temp._oversync_intents';
