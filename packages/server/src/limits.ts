@@ -154,3 +154,21 @@ export const BULK_WORK_MEM = '64MB';
 
 /** Bytes of an error body that every client reads. */
 export const ERROR_BODY_BYTES_MAX = 65_536;
+
+/** Rows; up to here one statement with a JSON parameter stages a chunk in fewer round trips than COPY. */
+export const SMALL_CHUNK_ROWS_MAX = 200;
+
+/** UTF-16 units of canonical text; a larger chunk goes through COPY whatever its row count, so that no statement text is huge. */
+export const SMALL_CHUNK_LENGTH_MAX = 1_048_576;
+
+/** Staged bytes above which the request hash is computed outside PostgreSQL, which would hold several copies of the text. */
+export const SQL_HASH_BYTES_MAX = 64 * MIB;
+
+/** Statements of one apply; each distinct set of columns needs its own, and a push cannot be made of nothing but distinct ones. */
+export const APPLY_STATEMENTS_MAX = 2000;
+
+/** Conflicts that are looked at for an error body; more of them would not fit into it. */
+export const LISTED_CONFLICTS_MAX = 512;
+
+/** Staged rows that are made again at a time after a table changed during a push. */
+export const REBUILD_ROWS_MAX = 1000;

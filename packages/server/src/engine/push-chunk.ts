@@ -1,0 +1,216 @@
+import { isUuidToken, SyncError } from '@oversync/protocol';
+import type { JsonValue } from '@oversync/protocol';
+
+import { INT32_MAX, SMALL_CHUNK_LENGTH_MAX, SMALL_CHUNK_ROWS_MAX } from '../limits.ts';
+import { PgFault } from '../ports/postgres.ts';
+import type { PgTransaction } from '../ports/postgres.ts';
+import { readPushChunk } from '../rules/push-chunk-reader.ts';
+import type { PushChunk } from '../rules/push-chunk-reader.ts';
+import type { Catalog } from '../rules/table-description.ts';
+import { createLimitError, createViolationError } from '../rules/violation.ts';
+import { decideViolationKind } from '../rules/violation-map.ts';
+import { formatCopyRows, formatRowsJson } from '../store/push-row.ts';
+import { checkConversion, copyRows, hashStagedRange, insertRows } from '../store/push-row.sql.ts';
+import type { ConversionGroup } from '../store/push-row.sql.ts';
+import { advanceSession, renewLease, renewSession } from '../store/push-session.sql.ts';
+import type { Actor, SyncContext } from './context.ts';
+import { createFastSha256 } from './platform-hash.ts';
+import { checkSeedLease, openPush } from './push-access.ts';
+import type { OpenPush } from './push-access.ts';
+import { getRunningHashes } from './push-hash.ts';
+import { locateConversionFailure } from './push-locate.ts';
+import { rebuildStagedRows } from './push-rebuild.ts';
+import { withWriteTransaction } from './transaction.ts';
+
+export interface PushChunkInput {
+  readonly pushId: string;
+  /** The parsed body. */
+  readonly body: JsonValue;
+}
+
+export interface PushChunkReply {
+  readonly push_id: string;
+  readonly next_expected_row_ordinal: number;
+}
+
+/**
+ * Stages one chunk of a push (protocol.md 8.3): everything that can be judged in memory first, then one transaction that converts
+ * every value to the type of its column. No row of a refused chunk is staged.
+ */
+export async function stagePushChunk(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
+  if (!isUuidToken(input.pushId)) throw new SyncError('push_session_not_found');
+  try {
+    return await stageOnce(ctx, actor, input);
+  } catch (error) {
+    // A table that changed a moment ago explains a value that does not fit, so look before the client is blamed.
+    if (!isConversionError(error) || !(await ctx.refreshCatalog())) throw error;
+    return stageOnce(ctx, actor, input);
+  }
+}
+
+function isConversionError(error: unknown): boolean {
+  return error instanceof SyncError && error.code === 'push_chunk_invalid' && error.cause instanceof PgFault;
+}
+
+async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
+  let staging = readStaging(ctx, actor, input);
+  const outcome = await withWriteTransaction(ctx, 'push_chunk', async (tx) => {
+    if (staging.catalog !== ctx.catalog()) staging = readStaging(ctx, actor, input);
+    return applyChunk(ctx, tx, actor, input.pushId, staging);
+  });
+  const { startRowOrdinal, rows } = staging.chunk;
+  if (outcome === 'replayed') ctx.emit({ name: 'chunkReplayed' });
+  else getRunningHashes(ctx).addChunk(input.pushId, startRowOrdinal, staging.canonicalText, rows.length);
+  return { push_id: input.pushId, next_expected_row_ordinal: startRowOrdinal + rows.length };
+}
+
+/** A checked chunk, in the forms that depend on the catalog it was checked against. */
+interface Staging {
+  readonly catalog: Catalog;
+  readonly chunk: PushChunk;
+  /** Canonical rows joined by commas. */
+  readonly canonicalText: string;
+}
+
+function readStaging(ctx: SyncContext, actor: Actor, input: PushChunkInput): Staging {
+  const catalog = ctx.catalog();
+  const chunk = readPushChunk(input.body, {
+    catalog,
+    scopeId: actor.scopeId,
+    rowsMax: ctx.options.maxRowsPerPushChunk,
+    rowBytesMax: ctx.options.maxBytesPerSnapshotRow,
+  });
+  return { catalog, chunk, canonicalText: chunk.rows.map((row) => row.canonicalText).join(',') };
+}
+
+async function applyChunk(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  pushId: string,
+  staging: Staging,
+): Promise<'staged' | 'replayed'> {
+  const open = await openPush(ctx, tx, actor, pushId, 'session');
+  const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
+  if (staging.chunk.startRowOrdinal !== open.session.nextRowOrdinal) {
+    await checkReplay(ctx, tx, open, staging);
+    await tx.script([...renewal, renewSession(ctx.names, open, ctx.options.pushSessionTtlMs)].join(';'));
+    return 'replayed';
+  }
+  const stagedBytes = checkSize(ctx, open, staging);
+  const { rowLayout } = open.session;
+  if (rowLayout !== null && rowLayout !== staging.catalog.rowLayout)
+    await rebuildStagedRows(ctx, tx, actor, open, staging.catalog);
+  const { startRowOrdinal, rows } = staging.chunk;
+  const progress = {
+    nextRowOrdinal: startRowOrdinal + rows.length,
+    stagedBytes,
+    rowLayout: staging.catalog.rowLayout,
+    ttlMs: ctx.options.pushSessionTtlMs,
+  };
+  await stageRows(ctx, tx, actor, open, staging, [...renewal, advanceSession(ctx.names, open, progress)]);
+  return 'staged';
+}
+
+/** A lost reply makes a client send a chunk again: equal rows are taken as already staged. */
+async function checkReplay(ctx: SyncContext, tx: PgTransaction, open: OpenPush, staging: Staging): Promise<void> {
+  const { startRowOrdinal, rows } = staging.chunk;
+  const outOfOrder = new SyncError('push_chunk_out_of_order');
+  if (startRowOrdinal + rows.length > open.session.nextRowOrdinal) throw outOfOrder;
+  const range = { first: startRowOrdinal, last: startRowOrdinal + rows.length - 1 };
+  const [staged] = await tx.script(hashStagedRange(ctx.names, open, range));
+  const [count, digest] = staged?.rows[0] ?? [];
+  const hash = createFastSha256();
+  hash.update(staging.canonicalText);
+  if (count !== String(rows.length) || digest !== hash.digestHex()) throw outOfOrder;
+}
+
+/** Returns the canonical bytes of all staged rows with this chunk. */
+function checkSize(ctx: SyncContext, open: OpenPush, staging: Staging): bigint {
+  const { session } = open;
+  const rowCount = session.nextRowOrdinal + staging.chunk.rows.length;
+  if (rowCount > session.plannedRowCount)
+    throw new SyncError('push_chunk_invalid', { message: 'the push has more rows than planned' });
+  const stagedBytes =
+    session.stagedBytes + BigInt(countUtf8Bytes(staging.canonicalText)) + (session.nextRowOrdinal === 0 ? 0n : 1n);
+  const limit = ctx.options.maxBytesPerBundle;
+  const leastBundleBytes = stagedBytes - BigInt(rowCount * REQUEST_ROW_SURPLUS_BYTES);
+  if (limit !== null && leastBundleBytes > BigInt(limit)) {
+    const facts = { name: 'maxBytesPerBundle', limit, actual: leastBundleBytes };
+    throw createLimitError('push_chunk_invalid', facts, 'the push is larger than a bundle may be');
+  }
+  return stagedBytes;
+}
+
+/** Bytes by which a canonical request row can exceed the row of the bundle: the longer member name, and the digits of the base. */
+const REQUEST_ROW_SURPLUS_BYTES = 24;
+
+const NOT_ASCII = /[^\u0000-\u007f]/;
+
+function countUtf8Bytes(text: string): number {
+  return NOT_ASCII.test(text) ? new TextEncoder().encode(text).length : text.length;
+}
+
+/** Writes the rows, converts every value once, and then runs the statements that record the progress. */
+async function stageRows(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  open: OpenPush,
+  staging: Staging,
+  progress: readonly string[],
+): Promise<void> {
+  const { rows } = staging.chunk;
+  const groups = groupConversions(staging.chunk);
+  const checkUpTo = (last: number): string =>
+    groups.map((group) => checkConversion(ctx.names, open, { first: staging.chunk.startRowOrdinal, last }, group)).join(';');
+  const isSmall = rows.length <= SMALL_CHUNK_ROWS_MAX && staging.canonicalText.length <= SMALL_CHUNK_LENGTH_MAX;
+  const write = isSmall ? [insertRows(ctx.names, open, formatRowsJson(rows))] : [];
+  if (!isSmall) await tx.copyFrom(copyRows(ctx.names), formatCopyRows(open, rows));
+  const checks = groups.length === 0 ? [] : [checkUpTo(INT32_MAX)];
+  try {
+    await tx.script([...write, 'SAVEPOINT converted', ...checks, 'RELEASE SAVEPOINT converted', ...progress].join(';'));
+  } catch (error) {
+    if (!(error instanceof PgFault) || decideViolationKind(error) === null) throw error;
+    await tx.script('ROLLBACK TO SAVEPOINT converted');
+    throw await describeConversionFailure(tx, actor, staging, error, checkUpTo);
+  }
+}
+
+/** A literal is cast the same way whichever columns it sets; rows in JSON form are converted per column set. */
+function groupConversions(chunk: PushChunk): readonly ConversionGroup[] {
+  const groups = new Map<string, ConversionGroup>();
+  for (const { table, columnSet, applyText } of chunk.rows) {
+    if (applyText === null) continue;
+    const form = columnSet.startsWith('l') ? 'l' : columnSet;
+    const name = `${table.tableId} ${form}`;
+    if (!groups.has(name)) groups.set(name, { table, columnSet });
+  }
+  return [...groups.values()];
+}
+
+async function describeConversionFailure(
+  tx: PgTransaction,
+  actor: Actor,
+  staging: Staging,
+  cause: PgFault,
+  checkUpTo: (rowOrdinal: number) => string,
+): Promise<unknown> {
+  const found = await locateConversionFailure(tx, staging.chunk.rows, actor.scopeId, checkUpTo);
+  if (found === null) return cause;
+  const { row, fault, column } = found;
+  const { constraint } = fault;
+  return createViolationError(
+    'push_chunk_invalid',
+    {
+      kind: decideViolationKind(fault) ?? 'invalid_text',
+      schema: row.table.schema,
+      table: row.table.table,
+      ...(column === undefined ? {} : { column }),
+      ...(constraint === undefined ? {} : { constraint }),
+      row_ordinal: row.rowOrdinal,
+      key: { [row.table.keyColumn]: row.keyText },
+    },
+    fault,
+  );
+}

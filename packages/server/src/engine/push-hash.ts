@@ -1,0 +1,65 @@
+import { RowHasher } from '@oversync/protocol';
+import type { Sha256Factory } from '@oversync/protocol';
+
+import type { SyncContext } from './context.ts';
+import { createFastSha256 } from './platform-hash.ts';
+
+/** Sessions whose running hash is kept; the least recently used one is dropped and hashed by PostgreSQL at commit. */
+const RUNNING_HASHES_MAX = 1024;
+
+interface RunningHash {
+  readonly hasher: RowHasher;
+  nextRowOrdinal: number;
+}
+
+/**
+ * Request hashes of the sessions that this process has staged itself, kept row by row while the chunks pass through, so that a
+ * commit need not read the rows again. Only a help: a session that another process has staged a part of is simply not found.
+ */
+export class RunningHashes {
+  readonly #createHash: Sha256Factory;
+  readonly #byPush = new Map<string, RunningHash>();
+
+  constructor(createHash: Sha256Factory) {
+    this.#createHash = createHash;
+  }
+
+  /** Call after the chunk is committed, with its canonical rows in order. */
+  addChunk(pushId: string, startRowOrdinal: number, joinedCanonicalTexts: string, rowCount: number): void {
+    const running =
+      startRowOrdinal === 0 ? { hasher: new RowHasher(this.#createHash), nextRowOrdinal: 0 } : this.#byPush.get(pushId);
+    this.#byPush.delete(pushId);
+    if (running === undefined || running.nextRowOrdinal !== startRowOrdinal) return;
+    running.hasher.addRows(joinedCanonicalTexts, rowCount);
+    running.nextRowOrdinal += rowCount;
+    this.#byPush.set(pushId, running);
+    if (this.#byPush.size > RUNNING_HASHES_MAX) this.#dropOldest();
+  }
+
+  /** The hash of all rows, if this process has seen each of them; it stays known for a repeated commit. */
+  getDigest(pushId: string, rowCount: number): string | undefined {
+    const running = this.#byPush.get(pushId);
+    return running?.nextRowOrdinal === rowCount ? running.hasher.digestHex() : undefined;
+  }
+
+  delete(pushId: string): void {
+    this.#byPush.delete(pushId);
+  }
+
+  #dropOldest(): void {
+    const oldest = this.#byPush.keys().next();
+    if (oldest.done !== true) this.#byPush.delete(oldest.value);
+  }
+}
+
+const byServer = new WeakMap<object, RunningHashes>();
+
+/** The running hashes of a server; the scope queue stands for the server, as each has exactly one. */
+export function getRunningHashes(ctx: Pick<SyncContext, 'queue'>): RunningHashes {
+  let hashes = byServer.get(ctx.queue);
+  if (hashes === undefined) {
+    hashes = new RunningHashes(createFastSha256);
+    byServer.set(ctx.queue, hashes);
+  }
+  return hashes;
+}

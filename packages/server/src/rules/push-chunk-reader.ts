@@ -1,0 +1,56 @@
+import { isJsonObject, parseInt64, SyncError } from '@oversync/protocol';
+import type { JsonObject, JsonValue } from '@oversync/protocol';
+
+import type { PushRow } from './push-row.ts';
+import { PushRowReader } from './push-row-reader.ts';
+import type { Catalog } from './table-description.ts';
+import { createLimitError } from './violation.ts';
+
+export interface ChunkReaderSettings {
+  readonly catalog: Catalog;
+  readonly scopeId: string;
+  /** Option `maxRowsPerPushChunk`. */
+  readonly rowsMax: number;
+  /** Option `maxBytesPerSnapshotRow`. */
+  readonly rowBytesMax: number;
+}
+
+/** A chunk that obeys every rule that can be judged without the database. */
+export interface PushChunk {
+  readonly startRowOrdinal: number;
+  readonly rows: readonly PushRow[];
+}
+
+/**
+ * Reads the body of a chunk (protocol.md 8.3 step 3).
+ *
+ * @throws SyncError `invalid_request` for a member of a wrong JSON type, `push_chunk_invalid` for everything else; the first
+ * failing row is the one reported.
+ */
+export function readPushChunk(body: JsonValue, settings: ChunkReaderSettings): PushChunk {
+  if (!isJsonObject(body)) throw new SyncError('invalid_request', { message: 'the body must be an object' });
+  const startRowOrdinal = readStartRowOrdinal(body);
+  const rawRows = readRawRows(body, settings.rowsMax);
+  const reader = new PushRowReader(settings);
+  return { startRowOrdinal, rows: rawRows.map((raw, index) => reader.read(raw, startRowOrdinal + index)) };
+}
+
+function readStartRowOrdinal(body: JsonObject): number {
+  const value = body['start_row_ordinal'] ?? 0;
+  const start = parseInt64(value);
+  if (start === null) throw new SyncError('invalid_request', { message: 'start_row_ordinal must be a 64-bit integer' });
+  if (start < 0n) throw new SyncError('push_chunk_invalid', { message: 'start_row_ordinal must not be negative' });
+  return start > START_MAX ? Number(START_MAX) : Number(start);
+}
+
+/** Beyond every push that could exist; larger values are out of order just the same. */
+const START_MAX = 2n ** 40n;
+
+function readRawRows(body: JsonObject, rowsMax: number): readonly JsonValue[] {
+  const rows = body['rows'] ?? [];
+  if (!Array.isArray(rows)) throw new SyncError('invalid_request', { message: 'rows must be an array' });
+  if (rows.length === 0) throw new SyncError('push_chunk_invalid', { message: 'the chunk has no rows' });
+  if (rows.length <= rowsMax) return rows;
+  const limit = { name: 'maxRowsPerPushChunk', limit: rowsMax, actual: rows.length };
+  throw createLimitError('push_chunk_invalid', limit, 'the chunk has too many rows');
+}

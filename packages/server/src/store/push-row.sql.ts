@@ -1,0 +1,112 @@
+/** Statements about staged rows, with literals as parameters, so that several of them travel in one round trip. */
+import { conversionProbe } from '../rules/push-apply-sql.ts';
+import { quoteLiteral } from '../rules/sql-text.ts';
+import type { TableDescription } from '../rules/table-description.ts';
+import type { MetadataNames } from './metadata.sql.ts';
+
+export interface PushRef {
+  readonly scopePk: string;
+  readonly pushId: string;
+}
+
+const COLUMNS =
+  'scope_pk,push_id,row_ordinal,table_id,op,key_bytes,key_text,base_row_version,column_set,canonical_text,apply_text';
+
+/** CSV with control characters as quote, delimiter and NULL: JSON text needs no escaping then. */
+export const COPY_FORMAT = { quote: '\u0001', delimiter: '\u0002', null: '\u0003' } as const;
+
+export function copyRows(m: MetadataNames): string {
+  return `COPY ${m.pushRow} (${COLUMNS}) FROM STDIN (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', NULL E'\\x03', ENCODING 'UTF8')`;
+}
+
+/** The rows of a small chunk as one JSON array of arrays, see `formatRowsJson`. */
+export function insertRows(m: MetadataNames, push: PushRef, rowsJson: string): string {
+  return (
+    `INSERT INTO ${m.pushRow} (${COLUMNS}) SELECT ${push.scopePk},${quoteLiteral(push.pushId)},(r.v->>0)::int4,(r.v->>1)::int4,r.v->>2,` +
+    `decode(r.v->>3,'hex'),r.v->>4,(r.v->>5)::int8,r.v->>6,r.v->>7,r.v->>8 FROM json_array_elements(${quoteLiteral(rowsJson)}::json) AS r(v)`
+  );
+}
+
+/** A range of ordinals, both ends included. */
+export interface OrdinalRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+function rangeCondition(push: PushRef, range: OrdinalRange): string {
+  return `p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} AND p.row_ordinal BETWEEN ${range.first} AND ${range.last}`;
+}
+
+/** How many rows of a range are staged, and the SHA-256 of their canonical texts joined by commas. */
+export function hashStagedRange(m: MetadataNames, push: PushRef, range: OrdinalRange): string {
+  return (
+    `SELECT count(*),encode(sha256(convert_to(string_agg(p.canonical_text,',' ORDER BY p.row_ordinal),'UTF8')),'hex') ` +
+    `FROM ${m.pushRow} p WHERE ${rangeCondition(push, range)}`
+  );
+}
+
+/** Rows that are converted by one cast. */
+export interface ConversionGroup {
+  readonly table: TableDescription;
+  readonly columnSet: string;
+}
+
+/**
+ * Fails with the fault of the first value that PostgreSQL cannot convert, and reads nothing else. A row literal is cast the same
+ * way whichever columns it sets, so one pass per table covers them; JSON rows are converted per column set.
+ */
+export function checkConversion(m: MetadataNames, push: PushRef, range: OrdinalRange, group: ConversionGroup): string {
+  const isLiteral = group.columnSet.startsWith('l');
+  const rows = isLiteral ? `p.column_set LIKE 'l%'` : `p.column_set=${quoteLiteral(group.columnSet)}`;
+  const op = `p.table_id=${group.table.tableId} AND p.apply_text IS NOT NULL`;
+  return (
+    `SELECT count(*) FROM ${m.pushRow} p WHERE ${rangeCondition(push, range)} AND ${op} AND ${rows} ` +
+    `AND ${conversionProbe(group.table, group.columnSet)}`
+  );
+}
+
+/** The rows of a whole push, grouped as they are applied. */
+export function selectApplyGroups(m: MetadataNames, push: PushRef): string {
+  return (
+    `SELECT p.table_id,p.op,p.column_set,min(p.row_ordinal),count(*) FROM ${m.pushRow} p ` +
+    `WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} GROUP BY 1,2,3 ORDER BY 4`
+  );
+}
+
+/** The first row whose key an earlier row of the push has too. */
+export function selectDuplicate(m: MetadataNames, push: PushRef): string {
+  const ofPush = (alias: string): string => `${alias}.scope_pk=${push.scopePk} AND ${alias}.push_id=${quoteLiteral(push.pushId)}`;
+  const repeated =
+    `SELECT d.table_id,d.key_bytes,min(d.row_ordinal) AS first_ordinal FROM ${m.pushRow} d WHERE ${ofPush('d')} ` +
+    'GROUP BY 1,2 HAVING count(*)>1';
+  return (
+    `SELECT p.table_id,p.key_text,p.row_ordinal FROM (${repeated}) d JOIN ${m.pushRow} p ON ${ofPush('p')} ` +
+    'AND p.table_id=d.table_id AND p.key_bytes=d.key_bytes AND p.row_ordinal>d.first_ordinal ORDER BY p.row_ordinal LIMIT 1'
+  );
+}
+
+/** Request hash over all staged rows. Holds two to three copies of the text inside PostgreSQL. */
+export function hashStagedRows(m: MetadataNames, push: PushRef): string {
+  return (
+    `SELECT encode(sha256(convert_to('['||string_agg(p.canonical_text,',' ORDER BY p.row_ordinal)||']','UTF8')),'hex') ` +
+    `FROM ${m.pushRow} p WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)}`
+  );
+}
+
+/** The canonical rows in order, one a line, for a hash outside PostgreSQL. */
+export function copyCanonicalRows(m: MetadataNames, push: PushRef): string {
+  const rows = `SELECT p.canonical_text FROM ${m.pushRow} p WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} ORDER BY p.row_ordinal`;
+  return `COPY (${rows}) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', NULL E'\\x03', ENCODING 'UTF8')`;
+}
+
+export function selectCanonicalRange(m: MetadataNames, push: PushRef, range: OrdinalRange): string {
+  return `SELECT p.canonical_text FROM ${m.pushRow} p WHERE ${rangeCondition(push, range)} ORDER BY p.row_ordinal`;
+}
+
+/** Replaces the forms that depend on the row layout; see `formatRebuiltJson`. */
+export function updateRebuiltRows(m: MetadataNames, push: PushRef, rowsJson: string): string {
+  return (
+    `UPDATE ${m.pushRow} p SET column_set=r.v->>1,apply_text=r.v->>2 FROM json_array_elements(${quoteLiteral(rowsJson)}::json) AS r(v) ` +
+    `WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} AND p.row_ordinal=(r.v->>0)::int4`
+  );
+}
