@@ -17,7 +17,6 @@ export interface RenderFunctions {
 /** SQLSTATE of a value that has no wire form (NaN, Infinity, blank key). */
 export const NOT_REPRESENTABLE_STATE = 'OV002';
 
-
 /** `"table"."column"` under the alias of its table. */
 export function columnRef(alias: string, column: string): string {
   return `${alias}.${quoteIdentifier(column)}`;
@@ -33,17 +32,24 @@ export function tableRef(table: TableDescription): string {
  * {@link NOT_REPRESENTABLE_STATE} for a number that JSON cannot hold.
  */
 export function renderPayload(table: TableDescription, alias: string, functions: RenderFunctions): string {
+  const key = keyTextOfRow(table, alias);
   const members = table.columns.map((column, index) => {
     const opening = `${index === 0 ? '{' : ','}${JSON.stringify(column.name)}:`;
-    return `${quoteLiteral(opening)}||COALESCE(${renderColumn(table, column, alias, functions)},'null')`;
+    return `${quoteLiteral(opening)}||COALESCE(${renderColumnValue(table, column, alias, functions, key)},'null')`;
   });
   return `(${members.join('||')}||'}')`;
 }
 
-/** JSON text of one column, NULL for NULL. */
-function renderColumn(table: TableDescription, column: ColumnDescription, alias: string, functions: RenderFunctions): string {
+/** JSON text of one column, NULL for NULL. `keyText` is an SQL expression that goes into the detail of a refusal. */
+export function renderColumnValue(
+  table: TableDescription,
+  column: ColumnDescription,
+  alias: string,
+  functions: RenderFunctions,
+  keyText: string,
+): string {
   const value = columnRef(alias, column.name);
-  const refuse = (): string => refuseValue(table, column, alias, functions);
+  const refuse = (): string => refuseValue(table, column, functions, keyText);
   switch (column.family) {
     case 'integer':
     case 'uuid':
@@ -95,9 +101,9 @@ function renderJson(value: string, jsonAsText: boolean): string {
   return jsonAsText ? `pg_catalog.to_json(${text})::pg_catalog.text` : text;
 }
 
-function refuseValue(table: TableDescription, column: ColumnDescription, alias: string, functions: RenderFunctions): string {
+function refuseValue(table: TableDescription, column: ColumnDescription, functions: RenderFunctions, keyText: string): string {
   const names = [table.schema, table.table, column.name].map(quoteLiteral).join(',');
-  return `${functions.notRepresentable}(${names},${columnRef(alias, table.keyColumn)}::pg_catalog.text)`;
+  return `${functions.notRepresentable}(${names},${keyText})`;
 }
 
 /** Members `"schema":…,"table":…` as an SQL constant: part of every wire row and of every canonical row. */
@@ -132,7 +138,9 @@ export function keyFromBytes(table: TableDescription, keyBytes: string): string 
 
 /** Wire text of a key from its bytes. */
 export function keyTextFromBytes(table: TableDescription, keyBytes: string): string {
-  return table.keyKind === 'uuid' ? `${keyFromBytes(table, keyBytes)}::pg_catalog.text` : `pg_catalog.convert_from(${keyBytes},'UTF8')`;
+  return table.keyKind === 'uuid'
+    ? `${keyFromBytes(table, keyBytes)}::pg_catalog.text`
+    : `pg_catalog.convert_from(${keyBytes},'UTF8')`;
 }
 
 /** The key from its wire text, comparable with the table's key column. */
@@ -143,4 +151,3 @@ export function keyFromText(table: TableDescription, keyText: string): string {
 function collateClause(table: TableDescription): string {
   return table.keyCollation === undefined ? '' : ` COLLATE ${table.keyCollation}`;
 }
-

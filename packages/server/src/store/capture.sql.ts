@@ -159,7 +159,11 @@ const CAPTURE_TRIGGERS = [
  * at a partition does not fire those of its root; the row trigger only where rows are stored.
  */
 export function relationTriggers(tableId: number, storesRows: boolean): readonly TriggerDefinition[] {
-  const capture = CAPTURE_TRIGGERS.map((trigger) => ({ ...trigger, functionName: captureFunctionName(tableId), enabled: 'A' as const }));
+  const capture = CAPTURE_TRIGGERS.map((trigger) => ({
+    ...trigger,
+    functionName: captureFunctionName(tableId),
+    enabled: 'A' as const,
+  }));
   const none = { oldTable: null, newTable: null };
   const truncate = {
     ...none,

@@ -56,7 +56,7 @@ export function renderFunctionDefinitions(): readonly FunctionDefinition[] {
   return [
     {
       name: 'float_text',
-      args: 'x float8',
+      args: 'x double precision',
       returns: 'text',
       volatility: 'i',
       isStrict: true,

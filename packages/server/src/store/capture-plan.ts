@@ -1,0 +1,110 @@
+/** Compares the functions, triggers and defaults that exist with the wanted ones; an unchanged database gives an empty plan. */
+import type { CatalogFacts, RelationFact, TriggerFact } from '../rules/catalog-facts.ts';
+import { quoteIdentifier, quoteQualified } from '../rules/sql-text.ts';
+import { SCOPE_COLUMN } from '../rules/table-description.ts';
+import {
+  captureFunction,
+  createTriggerSql,
+  dropTriggerSql,
+  refusalFunctions,
+  relationTriggers,
+  SCOPE_DEFAULT_SQL,
+} from './capture.sql.ts';
+import type { CapturedTable, TriggerDefinition } from './capture.sql.ts';
+import { renderFunctionDefinitions } from './float.sql.ts';
+import { createFunctionSql, OWN_SEARCH_PATH } from './functions.sql.ts';
+import type { FunctionDefinition } from './functions.sql.ts';
+import type { MetadataNames } from './metadata.sql.ts';
+
+/** A registered table with the relation that carries it. */
+export interface InstalledTable extends CapturedTable {
+  readonly rootOid: string;
+}
+
+/** Relations whose rows live in the relation itself. */
+const ORDINARY = 'r';
+
+export function planFunctions(m: MetadataNames, facts: CatalogFacts, tables: readonly CapturedTable[]): readonly string[] {
+  const wanted = [...renderFunctionDefinitions(), ...refusalFunctions(m), ...tables.map((table) => captureFunction(m, table))];
+  return wanted
+    .filter((definition) => !isFunctionCurrent(facts, definition))
+    .map((definition) => createFunctionSql(m.schema, definition));
+}
+
+function isFunctionCurrent(facts: CatalogFacts, wanted: FunctionDefinition): boolean {
+  return facts.functions.some(
+    (found) =>
+      found.name === wanted.name &&
+      found.args === wanted.args &&
+      found.volatility === wanted.volatility &&
+      found.isStrict === wanted.isStrict &&
+      found.securityDefiner === wanted.securityDefiner &&
+      found.config === `search_path=${OWN_SEARCH_PATH}` &&
+      found.body === wanted.body,
+  );
+}
+
+/** Triggers and defaults of one table and its partitions, each with the relation that its statements lock. */
+export function planRelations(
+  m: MetadataNames,
+  metadataSchema: string,
+  facts: CatalogFacts,
+  table: InstalledTable,
+): readonly { readonly relation: RelationFact; readonly statements: readonly string[] }[] {
+  return facts.relations
+    .filter((relation) => relation.rootOid === table.rootOid)
+    .map((relation) => ({
+      relation,
+      statements: [...planTriggers(m, metadataSchema, facts, relation, table.tableId), ...planScopeDefault(facts, relation)],
+    }))
+    .filter((plan) => plan.statements.length > 0);
+}
+
+function planTriggers(
+  m: MetadataNames,
+  metadataSchema: string,
+  facts: CatalogFacts,
+  relation: RelationFact,
+  tableId: number,
+): readonly string[] {
+  const name = quoteQualified(relation.schema, relation.name);
+  const wanted = relationTriggers(tableId, relation.kind === ORDINARY);
+  const own = facts.triggers.filter(
+    (trigger) => trigger.relationOid === relation.oid && trigger.functionSchema === metadataSchema,
+  );
+  const stale = own.filter((found) => !wanted.some((definition) => isTriggerCurrent(found, definition)));
+  const missing = wanted.filter((definition) => !own.some((found) => isTriggerCurrent(found, definition)));
+  return [
+    ...stale.map((found) => dropTriggerSql(name, found.name)),
+    ...missing.flatMap((definition) => createTriggerSql(m, name, definition)),
+  ];
+}
+
+function isTriggerCurrent(found: TriggerFact, wanted: TriggerDefinition): boolean {
+  return (
+    found.name === wanted.name &&
+    found.functionName === wanted.functionName &&
+    found.type === wanted.type &&
+    found.enabled === wanted.enabled &&
+    (found.oldTable ?? null) === wanted.oldTable &&
+    (found.newTable ?? null) === wanted.newTable
+  );
+}
+
+function planScopeDefault(facts: CatalogFacts, relation: RelationFact): readonly string[] {
+  const column = facts.columns.find(({ relationOid, name }) => relationOid === relation.oid && name === SCOPE_COLUMN);
+  if (column?.defaultSql === SCOPE_DEFAULT_SQL) return [];
+  const name = quoteQualified(relation.schema, relation.name);
+  return [`ALTER TABLE ${name} ALTER COLUMN ${quoteIdentifier(SCOPE_COLUMN)} SET DEFAULT ${SCOPE_DEFAULT_SQL}`];
+}
+
+/** $1 metadata schema, $2 oids text[] of the relations that keep theirs. Triggers of tables that are no longer registered. */
+export const STRAY_TRIGGERS_SQL = `
+SELECT n.nspname, c.relname, t.tgname
+FROM pg_trigger t
+JOIN pg_proc p ON p.oid = t.tgfoid
+JOIN pg_namespace f ON f.oid = p.pronamespace
+JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT t.tgisinternal AND f.nspname = $1 AND t.tgrelid <> ALL ($2::text[]::oid[])
+ORDER BY 1, 2, 3`;

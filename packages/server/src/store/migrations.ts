@@ -1,0 +1,80 @@
+import { createSha256 } from '@oversync/protocol';
+
+import type { PgTransaction } from '../ports/postgres.ts';
+import { metadataDdl, metadataNames } from './metadata.sql.ts';
+import type { MetadataNames } from './metadata.sql.ts';
+import { RowReader } from './row-reader.ts';
+
+/** Marks a schema as ours; the Go server's schema of the same name has no such table. */
+export const METADATA_LAYOUT = 'oversync-typescript';
+
+/**
+ * One forward step of the metadata schema. It must leave the previous released version working while both run: add first,
+ * remove in a later release.
+ */
+export interface Migration {
+  readonly version: number;
+  readonly name: string;
+  readonly sql: (m: MetadataNames) => string;
+}
+
+/** In order; a released entry never changes, which the stored checksum proves. */
+export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: 'initial layout', sql: metadataDdl }];
+
+export const METADATA_VERSION = MIGRATIONS.length;
+
+/** SHA-256 of the migration's statements under a fixed schema name, so that every deployment has the same. */
+export function migrationChecksum(migration: Migration): string {
+  const hash = createSha256();
+  hash.update(migration.sql(metadataNames('sync')));
+  return hash.digestHex();
+}
+
+/** A stored migration that was made from other statements than the code's of the same version. */
+export function hasChangedMigration(applied: readonly AppliedMigration[]): boolean {
+  return applied.some(({ version, checksum }) => {
+    const known = MIGRATIONS.find((migration) => migration.version === version);
+    return known !== undefined && migrationChecksum(known) !== checksum;
+  });
+}
+
+export interface AppliedMigration {
+  readonly version: number;
+  readonly checksum: string;
+}
+
+export async function loadAppliedMigrations(tx: PgTransaction, m: MetadataNames): Promise<readonly AppliedMigration[]> {
+  const { rows } = await tx.query(`SELECT version, checksum FROM ${m.migration} ORDER BY version`);
+  return rows.map((row) => {
+    const reader = new RowReader(row);
+    return { version: reader.int(), checksum: reader.text() };
+  });
+}
+
+/** Applies what is above `fromVersion` (0 for an absent schema) inside the caller's transaction. */
+export async function applyMigrations(tx: PgTransaction, m: MetadataNames, fromVersion: number): Promise<readonly Migration[]> {
+  const pending = MIGRATIONS.filter((migration) => migration.version > fromVersion);
+  for (const migration of pending) {
+    await tx.script(migration.sql(m));
+    if (migration.version === 1) await saveMeta(tx, m);
+    await tx.query(`INSERT INTO ${m.migration} (version, name, checksum) VALUES ($1::int4, $2, $3)`, [
+      String(migration.version),
+      migration.name,
+      migrationChecksum(migration),
+    ]);
+  }
+  if (pending.length > 0) await tx.query(`UPDATE ${m.meta} SET version = $1::int4`, [String(METADATA_VERSION)]);
+  return pending;
+}
+
+async function saveMeta(tx: PgTransaction, m: MetadataNames): Promise<void> {
+  const secret = crypto.getRandomValues(new Uint8Array(32));
+  await tx.query(`INSERT INTO ${m.meta} (layout, version, token_secret) VALUES ($1, 0, $2)`, [METADATA_LAYOUT, secret]);
+}
+
+export async function loadTokenSecret(tx: PgTransaction, m: MetadataNames): Promise<Uint8Array<ArrayBuffer>> {
+  const { rows } = await tx.query(`SELECT encode(token_secret, 'hex') FROM ${m.meta}`);
+  const hex = rows[0]?.[0];
+  if (typeof hex !== 'string') throw new TypeError('the metadata schema has no token secret');
+  return Uint8Array.from({ length: hex.length / 2 }, (_, index) => Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16));
+}

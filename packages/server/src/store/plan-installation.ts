@@ -1,0 +1,130 @@
+/** What bootstrap would have to do, as data: empty on an unchanged start. */
+import type { PgTransaction } from '../ports/postgres.ts';
+import type { CatalogFacts, NormalisedTable } from '../rules/catalog-facts.ts';
+import { decideColumnFamily } from '../rules/column-family.ts';
+import { columnsOf, describeColumns, findRoot, publishedColumns, shapeColumns } from '../rules/describe-tables.ts';
+import { describeTable } from '../rules/describe-tables.ts';
+import { tableName } from '../rules/normalise-tables.ts';
+import type { ShapeColumn, TableShape } from '../rules/table-description.ts';
+import { planFunctions, planRelations, STRAY_TRIGGERS_SQL } from './capture-plan.ts';
+import type { InstalledTable } from './capture-plan.ts';
+import { dropTriggerSql } from './capture.sql.ts';
+import { metadataNames } from './metadata.sql.ts';
+import { MIGRATIONS } from './migrations.ts';
+import type { AppliedMigration } from './migrations.ts';
+import type { StoredRegistration } from './registrations.ts';
+import { RowReader } from './row-reader.ts';
+import { isSameShape } from './shape-columns.ts';
+import { quoteQualified } from '../rules/sql-text.ts';
+
+/** Contents of the metadata schema; all empty while it does not exist. */
+export interface StoredMetadata {
+  readonly migrations: readonly AppliedMigration[];
+  readonly registrations: readonly StoredRegistration[];
+  readonly shapes: readonly TableShape[];
+}
+
+export interface InstallationPlan {
+  /** Everything to be done, one line or statement each. */
+  readonly pending: readonly string[];
+  /** Oids of the relations that would get DDL: the role must own them. */
+  readonly changedRelations: ReadonlySet<string>;
+}
+
+export async function planInstallation(
+  tx: PgTransaction,
+  metadataSchema: string,
+  facts: CatalogFacts,
+  tables: readonly NormalisedTable[],
+  stored: StoredMetadata,
+): Promise<InstallationPlan> {
+  const m = metadataNames(metadataSchema);
+  const installed = installedTables(facts, tables, stored.registrations);
+  const relations = installed.flatMap((table) => planRelations(m, metadataSchema, facts, table));
+  const unregistered = tables.filter((table) => findRegistration(stored.registrations, table)?.isActive !== true);
+  const changed = new Set(relations.map((plan) => plan.relation.oid));
+  for (const table of unregistered) {
+    for (const relation of facts.relations) if (relation.rootOid === findRoot(facts, table)?.oid) changed.add(relation.oid);
+  }
+  const pending = [
+    ...MIGRATIONS.filter(({ version }) => version > facts.server.metadata.version).map(
+      ({ version, name }) => `migration ${String(version)}: ${name}`,
+    ),
+    ...unregistered.map((table) => `register ${tableName(table)}`),
+    ...removedRegistrations(tables, stored.registrations).map((removed) => `unregister ${tableName(removed)}`),
+    ...changedShapes(facts, tables, stored).map((table) => `record the shape of ${tableName(table)}`),
+    ...planFunctions(m, facts, installed),
+    ...relations.flatMap((plan) => plan.statements),
+    ...(await loadStrayTriggers(tx, metadataSchema, facts)),
+    ...tables
+      .filter((table) => findRegistration(stored.registrations, table)?.isAdopted === false)
+      .map((table) => `adopt ${tableName(table)}`),
+  ];
+  return { pending, changedRelations: changed };
+}
+
+export function findRegistration(
+  registrations: readonly StoredRegistration[],
+  table: { readonly schema: string; readonly table: string },
+): StoredRegistration | undefined {
+  return registrations.find((stored) => tableName(stored) === tableName(table));
+}
+
+export function removedRegistrations(
+  tables: readonly NormalisedTable[],
+  registrations: readonly StoredRegistration[],
+): readonly StoredRegistration[] {
+  const wanted = new Set(tables.map(tableName));
+  return registrations.filter((stored) => stored.isActive && !wanted.has(tableName(stored)));
+}
+
+/** Registered tables that exist, with what their capture function depends on. */
+export function installedTables(
+  facts: CatalogFacts,
+  tables: readonly NormalisedTable[],
+  registrations: readonly StoredRegistration[],
+): readonly InstalledTable[] {
+  return tables.flatMap((table) => {
+    const registration = findRegistration(registrations, table);
+    const root = findRoot(facts, table);
+    if (registration?.isActive !== true || root === undefined || !isDescribable(facts, table)) return [];
+    const { tableId, keyColumn, keyKind, capturesPushes } = describeTable(facts, table, registration);
+    return [{ tableId, keyColumn, keyKind, capturesPushes, rootOid: root.oid }];
+  });
+}
+
+/** Tables whose published columns differ from the recorded shape. */
+export function changedShapes(
+  facts: CatalogFacts,
+  tables: readonly NormalisedTable[],
+  stored: StoredMetadata,
+): readonly NormalisedTable[] {
+  return tables.filter((table) => {
+    const registration = findRegistration(stored.registrations, table);
+    if (registration === undefined || !isDescribable(facts, table)) return false;
+    return !isSameShape(currentShape(stored.shapes, registration), shapeColumns(describeColumns(facts, table), () => 'null'));
+  });
+}
+
+export function currentShape(shapes: readonly TableShape[], registration: StoredRegistration): readonly ShapeColumn[] {
+  return shapes.find(({ tableId, shapeId }) => tableId === registration.tableId && shapeId === registration.shapeId)?.columns ?? [];
+}
+
+/** False while a check will refuse the table anyway. */
+function isDescribable(facts: CatalogFacts, table: NormalisedTable): boolean {
+  const columns = columnsOf(facts, findRoot(facts, table));
+  return (
+    columns.some((column) => column.name === table.keyColumn) &&
+    publishedColumns(columns, table).every((column) => decideColumnFamily(column) !== undefined)
+  );
+}
+
+/** Statements that take the triggers off tables that are no longer registered. */
+export async function loadStrayTriggers(tx: PgTransaction, metadataSchema: string, facts: CatalogFacts): Promise<readonly string[]> {
+  const { rows } = await tx.query(STRAY_TRIGGERS_SQL, [metadataSchema, facts.relations.map((relation) => relation.oid)]);
+  return rows.map((row) => {
+    const reader = new RowReader(row);
+    return dropTriggerSql(quoteQualified(reader.text(), reader.text()), reader.text());
+  });
+}
+

@@ -1,0 +1,58 @@
+/** What PostgreSQL tests of this package share: a database of their own behind the real driver. */
+import { createTestDatabase } from '@oversync/dev-postgres/testing';
+import { Pool } from 'pg';
+
+import { createPgDatabase } from './drivers/pg.ts';
+import { bootstrap } from './engine/bootstrap.ts';
+import type { BootstrapOptions, BootstrapResult } from './engine/bootstrap.ts';
+import { formatPinnedSettings } from './engine/transaction.ts';
+import type { PgResult, PgTransaction, PgValue, Postgres } from './ports/postgres.ts';
+import type { RegisteredTableConfig } from './rules/table-description.ts';
+
+export interface PgFixture {
+  readonly url: string;
+  readonly db: Postgres;
+  /** Statements without parameters; the result of the last one. */
+  run(sql: string): Promise<PgResult>;
+  query(sql: string, params?: readonly PgValue[]): Promise<PgResult>;
+  /** One transaction with the pinned settings. */
+  transaction<T>(fn: (tx: PgTransaction) => Promise<T>, settings?: string): Promise<T>;
+  bootstrap(tables: readonly RegisteredTableConfig[], overrides?: Partial<BootstrapOptions>): Promise<BootstrapResult>;
+  close(): Promise<void>;
+}
+
+export const TEST_PINNED_SETTINGS = formatPinnedSettings({ lockTimeoutMs: 10_000, statementTimeoutMs: 60_000, isBulk: true });
+
+export async function openPgFixture(): Promise<PgFixture> {
+  const database = await createTestDatabase();
+  const pool = new Pool({ connectionString: database.url, max: 4 });
+  const db = createPgDatabase(pool);
+  return {
+    url: database.url,
+    db,
+    run: async (sql) => {
+      const results = await db.transaction({ isolation: 'read committed' }, (tx) => tx.script(sql));
+      return results.at(-1) ?? { rows: [], rowCount: 0 };
+    },
+    query: (sql, params) => db.query(sql, params),
+    transaction: (fn, settings) =>
+      db.transaction(
+        { isolation: 'read committed', settings: settings === undefined ? TEST_PINNED_SETTINGS : `${TEST_PINNED_SETTINGS};${settings}` },
+        fn,
+      ),
+    bootstrap: (registeredTables, overrides) =>
+      bootstrap({
+        database: db,
+        metadataSchema: 'sync',
+        registeredTables,
+        bootstrapPolicy: 'apply',
+        lockTimeoutMs: 10_000,
+        bulkStatementTimeoutMs: 60_000,
+        ...overrides,
+      }),
+    close: async () => {
+      await pool.end();
+      await database.drop();
+    },
+  };
+}
