@@ -1,6 +1,12 @@
+import { capture } from './capture.bench.ts';
+import { commit } from './commit.bench.ts';
 import type { Benchmark } from './harness/benchmark.ts';
+import { latency } from './latency.bench.ts';
+import { pull } from './pull.bench.ts';
+import { push } from './push.bench.ts';
+import { rebuild } from './rebuild.bench.ts';
 
-const ALL: readonly Benchmark[] = [];
+const ALL: readonly Benchmark[] = [push, rebuild, pull, capture, commit, latency];
 
 /** Every benchmark by its name on the command line. */
 export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(ALL.map((benchmark) => [benchmark.name, benchmark]));

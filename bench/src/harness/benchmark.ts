@@ -13,15 +13,15 @@ export interface Case<State> {
   /** Units of work of one run, for the rate; default: the rows of the benchmark. */
   readonly units?: number;
   readonly unit?: string;
-  prepare(): Promise<State>;
-  run(state: State): Promise<number | void>;
-  finish?(state: State): Promise<void>;
+  readonly prepare: () => Promise<State>;
+  readonly run: (state: State) => Promise<number | void>;
+  readonly finish?: (state: State) => Promise<void>;
 }
 
 /** A case with its state type hidden, so that cases of different states stand in one list. */
 export interface AnyCase extends Omit<Case<unknown>, 'prepare' | 'run' | 'finish'> {
   /** One repetition; milliseconds. */
-  measure(): Promise<number>;
+  readonly measure: () => Promise<number>;
 }
 
 /** Hides the state type of a case. */
@@ -57,5 +57,5 @@ export interface Benchmark {
   readonly rowsDefault: number;
   readonly repetitionsDefault: number;
   /** Builds the cases; whatever it opens is closed by the sandbox. */
-  setUp(settings: BenchmarkSettings): Promise<readonly AnyCase[]>;
+  readonly setUp: (settings: BenchmarkSettings) => Promise<readonly AnyCase[]>;
 }

@@ -1,0 +1,50 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+
+import { Child } from '../processes/ipc.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** The server under test, and what is needed to talk to it. */
+export interface BenchServer {
+  readonly url: string;
+  readonly databaseUrl: string;
+  /** A scope that nobody has used, and a token for it. */
+  newUser(): Promise<{ readonly user: string; readonly token: string }>;
+  /** A device in a process of its own, opened on a new file. */
+  openDevice(token: string): Promise<Child>;
+}
+
+/** Starts the server in its own process on a new database. */
+export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
+  const databaseUrl = await sandbox.createDatabase();
+  const server = await Child.start('server-process.ts', [databaseUrl, randomBytes(24).toString('base64url')], 'server', sandbox);
+  sandbox.onClose(async () => {
+    await server.call('stop');
+    await server.stop();
+  });
+  const url = String(await server.call('url'));
+  return {
+    url,
+    databaseUrl,
+    newUser: async () => {
+      const user = `bench-${randomUUID()}`;
+      return { user, token: await signIn(url, user) };
+    },
+    openDevice: async (token) => {
+      const device = await Child.start('client-process.ts', [], 'client', sandbox);
+      await device.call('open', { file: sandbox.newFile('device'), serverUrl: url, token });
+      return device;
+    },
+  };
+}
+
+async function signIn(url: string, user: string): Promise<string> {
+  const response = await fetch(`${url}/dummy-signin`, { method: 'POST', body: JSON.stringify({ user, password: 'bench' }) });
+  const body = (await response.json()) as { readonly token: string };
+  return body.token;
+}
+
+/** Ends a device's process after its client has closed. */
+export async function closeDevice(device: Child): Promise<void> {
+  await device.call('close');
+  await device.stop();
+}

@@ -1,0 +1,42 @@
+/** A device of a benchmark in a process of its own. Times are taken here, so that the calls between the processes do not count. */
+import { insertInOneTransaction } from '../baselines.ts';
+import { makeBenchRows } from '../bench-rows.ts';
+import { attachNow, type BenchDevice, type BenchDeviceOptions, openBenchDevice } from './bench-device.ts';
+import { serveParent } from './ipc.ts';
+
+let device: BenchDevice | undefined;
+
+serveParent({
+  open: async (options: BenchDeviceOptions) => {
+    device = await openBenchDevice(options);
+  },
+  insert: (range: { readonly from: number; readonly count: number }) => {
+    insertInOneTransaction(current().driver.database, makeBenchRows(range.count, range.from));
+    return Promise.resolve();
+  },
+  attach: (user: string) => time(() => attachNow(current(), user)),
+  push: () => time(() => pushAll(current())),
+  pull: () => time(() => current().client.pullToStable()),
+  rebuild: () => time(() => current().client.rebuild()),
+  count: async () => Number((await current().driver.all('SELECT count(*) FROM places'))[0]?.[0]),
+  close: async () => {
+    await device?.close();
+    device = undefined;
+  },
+});
+
+async function pushAll({ client }: BenchDevice): Promise<void> {
+  while ((await client.pendingSyncStatus()).pendingRowCount > 0) await client.pushPending();
+}
+
+async function time(work: () => Promise<unknown>): Promise<number> {
+  globalThis.gc?.();
+  const startedAt = performance.now();
+  await work();
+  return performance.now() - startedAt;
+}
+
+function current(): BenchDevice {
+  if (device === undefined) throw new Error('open comes first');
+  return device;
+}

@@ -1,0 +1,89 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+import type { Sandbox } from '../harness/sandbox.ts';
+
+/** What a parent asks of its child: one call at a time. */
+interface Call {
+  readonly name: string;
+  readonly input: unknown;
+}
+
+interface Answer {
+  readonly value?: unknown;
+  readonly error?: string;
+  /** Largest resident set of the child so far, in bytes. */
+  readonly rssPeakBytes: number;
+}
+
+export type Commands = Readonly<Record<string, (input: never) => Promise<unknown>>>;
+
+/** Child side: answers calls until the parent goes away. */
+export function serveParent(commands: Commands): void {
+  process.on('message', (call: Call) => {
+    void answer(commands, call).then((reply) => process.send?.(reply));
+  });
+  process.on('disconnect', () => process.exit());
+  process.send?.({ value: 'ready', rssPeakBytes: 0 } satisfies Answer);
+}
+
+async function answer(commands: Commands, call: Call): Promise<Answer> {
+  const command = commands[call.name] as ((input: unknown) => Promise<unknown>) | undefined;
+  try {
+    if (command === undefined) throw new Error(`no command ${call.name}`);
+    const value = await command(call.input);
+    return { value, rssPeakBytes: readRssPeak() };
+  } catch (error) {
+    return { error: error instanceof Error ? (error.stack ?? error.message) : String(error), rssPeakBytes: readRssPeak() };
+  }
+}
+
+function readRssPeak(): number {
+  return process.resourceUsage().maxRSS * 1024;
+}
+
+/** Parent side of one child. */
+export class Child {
+  readonly #process: ChildProcess;
+  readonly #label: string;
+  readonly #sandbox: Sandbox;
+
+  private constructor(child: ChildProcess, label: string, sandbox: Sandbox) {
+    this.#process = child;
+    this.#label = label;
+    this.#sandbox = sandbox;
+  }
+
+  /** Starts a module of this folder; its memory is noted under `label`. */
+  static async start(module: string, args: readonly string[], label: string, sandbox: Sandbox): Promise<Child> {
+    const path = fileURLToPath(new URL(`./${module}`, import.meta.url));
+    const child = fork(path, args, { execArgv: ['--conditions=oversync-source', '--expose-gc'], serialization: 'advanced' });
+    const started = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => undefined)]);
+    if (started === undefined) throw new Error(`${module} did not start`);
+    return new Child(child, label, sandbox);
+  }
+
+  async call(name: string, input?: unknown): Promise<unknown> {
+    const answered = once(this.#process, 'message');
+    this.#process.send({ name, input } satisfies Call);
+    const [answer] = (await answered) as [Answer];
+    this.#sandbox.noteRss(this.#label, answer.rssPeakBytes);
+    if (answer.error !== undefined) throw new Error(`${this.#label}: ${answer.error}`);
+    return answer.value;
+  }
+
+  /** A call whose answer is a duration in milliseconds. */
+  async time(name: string, input?: unknown): Promise<number> {
+    const value = await this.call(name, input);
+    if (typeof value !== 'number') throw new Error(`${name} gave no time`);
+    return value;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode !== null) return;
+    const exited = once(this.#process, 'exit');
+    this.#process.disconnect();
+    await exited;
+  }
+}

@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+
+import { canonicalJson, createJsonObject, formatFloat, type JsonObject, requestRowText, RowHasher } from '@oversync/protocol';
+
+import type { BenchRow } from './bench-rows.ts';
+
+/** Rows of one upload request. */
+const CHUNK_ROWS = 5000;
+
+/** A push as it travels, made before the clock starts: what is measured is the server. */
+export interface WirePush {
+  readonly hash: string;
+  readonly rowCount: number;
+  /** Bodies of the upload requests, in order. */
+  readonly chunks: readonly Uint8Array[];
+}
+
+export function encodeWirePush(rows: readonly BenchRow[]): WirePush {
+  const hasher = new RowHasher();
+  const texts = rows.map((row, ordinal) => {
+    const payload = canonicalJson(toPayload(row));
+    const key = `{"id":"${row.id}"}`;
+    hasher.addRow(
+      requestRowText({ schema: 'business', table: 'places', key, op: 'INSERT', payload, base_row_version: 0n }, ordinal),
+    );
+    return `{"schema":"business","table":"places","key":${key},"op":"INSERT","base_row_version":0,"payload":${payload}}`;
+  });
+  const chunks: Uint8Array[] = [];
+  for (let from = 0; from < texts.length; from += CHUNK_ROWS) {
+    const body = `{"start_row_ordinal":${from},"rows":[${texts.slice(from, from + CHUNK_ROWS).join(',')}]}`;
+    chunks.push(Buffer.from(body));
+  }
+  return { hash: hasher.digestHex(), rowCount: rows.length, chunks };
+}
+
+/** A source that has connected to an empty scope and staged a push: ready for its commit. */
+export class WireSource {
+  readonly #serverUrl: string;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(serverUrl: string, token: string) {
+    this.#serverUrl = serverUrl;
+    this.#headers = { Authorization: `Bearer ${token}`, 'Oversync-Source-ID': randomUUID(), 'Content-Type': 'application/json' };
+  }
+
+  /** Makes the scope usable without seed push. */
+  async connectEmpty(): Promise<void> {
+    await this.#post('/sync/connect', '{"has_local_pending_rows":false}');
+  }
+
+  /** Creates the session and uploads every chunk. Returns the push id. */
+  async stage(push: WirePush, sourceBundleId = 1): Promise<string> {
+    const body = { source_bundle_id: sourceBundleId, planned_row_count: push.rowCount, canonical_request_hash: push.hash };
+    const created = await this.#post('/sync/push-sessions', JSON.stringify(body));
+    const pushId = String(created['push_id']);
+    for (const chunk of push.chunks) await this.#post(`/sync/push-sessions/${pushId}/chunks`, chunk);
+    return pushId;
+  }
+
+  async commit(pushId: string): Promise<void> {
+    await this.#post(`/sync/push-sessions/${pushId}/commit`, '');
+  }
+
+  async #post(path: string, body: string | Uint8Array): Promise<Readonly<Record<string, unknown>>> {
+    const init = { method: 'POST', headers: this.#headers, body: typeof body === 'string' ? body : Buffer.from(body) };
+    const response = await fetch(`${this.#serverUrl}${path}`, init);
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(`${path} was answered with ${response.status}: ${text}`);
+    return JSON.parse(text) as Readonly<Record<string, unknown>>;
+  }
+}
+
+function toPayload(row: BenchRow): JsonObject {
+  const payload = createJsonObject();
+  payload['id'] = row.id;
+  payload['name'] = row.name;
+  payload['country'] = row.country;
+  payload['admin1'] = row.admin1;
+  payload['admin2'] = null;
+  payload['lat'] = row.lat;
+  payload['lng'] = formatFloat(row.lng);
+  payload['rating'] = String(row.rating);
+  payload['visited'] = row.visited ? '1' : '0';
+  payload['note'] = row.note;
+  payload['updated_at'] = row.updatedAt;
+  return payload;
+}
