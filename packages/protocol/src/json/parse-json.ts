@@ -34,24 +34,31 @@ function isDigit(code: number): boolean {
 }
 
 /**
- * Number of members in a text that the native reader accepts, or `UNDECIDED` when it is too deep or holds a number
- * that is not plainly an integer.
+ * Number of members in a text that the native reader accepts, or `UNDECIDED` when it is too deep, or holds a member
+ * name with an escape or a number that is not plainly an integer.
  *
  * Outside strings a colon stands only after a member name, a dot and `E` only in a number, `e` after a digit only
- * in an exponent. Inside strings nothing is looked at.
+ * in an exponent. Inside strings nothing is looked at. Escaped names are left to the exact reader because V8 can
+ * decode one as another (https://github.com/nodejs/node/issues/63785).
  */
-function countMembers(text: string, depthMax: number, mayHoldEscapes: boolean): number {
+function countMembers(text: string, depthMax: number): number {
   let members = 0;
   let depth = 0;
   let position = 0;
+  let nextEscape = text.indexOf('\\');
+  let isStringEscaped = false;
   while (position < text.length) {
     const code = text.charCodeAt(position);
     if (code === QUOTE) {
-      position = skipString(text, position, mayHoldEscapes);
+      position = skipString(text, position, nextEscape >= 0);
+      isStringEscaped = nextEscape >= 0 && nextEscape < position;
+      if (isStringEscaped) nextEscape = text.indexOf('\\', position);
       continue;
     }
-    if (code === 0x3a) members += 1;
-    else if (code === 0x7b || code === 0x5b) {
+    if (code === 0x3a) {
+      if (isStringEscaped) return UNDECIDED;
+      members += 1;
+    } else if (code === 0x7b || code === 0x5b) {
       depth += 1;
       if (depth > depthMax) return UNDECIDED;
     } else if (code === 0x7d || code === 0x5d) depth -= 1;
@@ -94,22 +101,24 @@ function countInner(value: unknown): number {
   return typeof value === 'object' && value !== null ? countTreeMembers(value) : 0;
 }
 
+function isLossless(tree: unknown, membersInText: number): tree is JsonValue {
+  return countInner(tree) === membersInText;
+}
+
 /**
  * The native reader's tree where it provably lost nothing; `undefined` for every document in doubt.
  *
  * The native reader knows the grammar but drops duplicate members, rounds numbers, and lets unpaired surrogates
- * pass. So: well-formed text without surrogate escapes, no number but plain integers, all of them safe, and as many
- * members in the tree as in the text (a duplicate, however it is spelled, is a member less).
+ * pass. So: well-formed text without surrogate escapes, no escaped member name, no number but plain integers, all of
+ * them safe, and as many members in the tree as in the text (a duplicate is a member less).
  */
-function parseNatively(text: string, depthMax: number): JsonValue | undefined {
-  const mayHoldEscapes = text.includes('\\');
-  if (mayHoldEscapes && SURROGATE_ESCAPE.test(text)) return undefined;
-  if (!isWellFormed(text)) return undefined;
-  const members = countMembers(text, depthMax, mayHoldEscapes);
+export function parseNatively(text: string, depthMax: number): JsonValue | undefined {
+  if (SURROGATE_ESCAPE.test(text) || !isWellFormed(text)) return undefined;
+  const members = countMembers(text, depthMax);
   if (members === UNDECIDED) return undefined;
   try {
-    const tree: JsonValue = JSON.parse(text);
-    return countInner(tree) === members ? tree : undefined;
+    const tree: unknown = JSON.parse(text);
+    return isLossless(tree, members) ? tree : undefined;
   } catch {
     return undefined;
   }
