@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { findFreePort } from '@oversync/dev-postgres';
+import { makeRandom } from '@oversync/main-job-example';
 
 import { Victim } from './child.ts';
 import { checkServerHistory, checkSqliteFiles } from './integrity.ts';
@@ -159,15 +160,4 @@ class KillRun {
     await checkSqliteFiles(this.#options.folder);
     await checkServerHistory(this.#options.databaseUrl);
   }
-}
-
-/** Mulberry32: small, reproducible, good enough to choose victims. */
-function makeRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -12,7 +12,7 @@ try {
 } catch (error) {
   const code = isSyncError(error) ? error.code : 'other';
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  send({ kind: 'error', code, text, isRetryable: isRetryable(error) });
+  await deliver({ kind: 'error', code, text, isRetryable: isRetryable(error) });
 }
 process.disconnect();
 
@@ -32,7 +32,7 @@ async function play(): Promise<void> {
   });
   await serverQuery.close();
   const dumps = result.dumps.map(({ where, dump }) => `${where}: ${dump.rowCount} rows, ${dump.sha256}`).join('\n');
-  send({ kind: 'done', round: result.round, isEqual: result.isEqual, dumps });
+  await deliver({ kind: 'done', round: result.round, isEqual: result.isEqual, dumps });
 }
 
 /** A killed server shows as a failed request, of sync or of the sign-in; the story then starts again, as an app would. */
@@ -42,4 +42,11 @@ function isRetryable(error: unknown): boolean {
 
 function send(message: StoryMessage): void {
   process.send?.(message);
+}
+
+/** The last message: the channel must not be closed before it is out. */
+function deliver(message: StoryMessage): Promise<void> {
+  return new Promise((sent) => {
+    process.send?.(message, undefined, undefined, () => sent());
+  });
 }

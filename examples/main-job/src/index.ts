@@ -1,5 +1,5 @@
 export { type Dump } from './dump.ts';
-export { PLACES_MIN } from './edits.ts';
+export { makeRandom, PLACES_MIN } from './edits.ts';
 export { loadCities } from './place.ts';
 export { digestPostgres } from './postgres-dump.ts';
 export { type StartProgress } from './progress.ts';
