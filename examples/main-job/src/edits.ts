@@ -88,7 +88,8 @@ function makeDraw(ids: readonly string[], random: () => number): (count: number)
   const pool = [...ids];
   let drawn = 0;
   return (count) => {
-    for (let end = drawn + count; drawn < end; drawn += 1) {
+    const end = drawn + count;
+    for (; drawn < end; drawn += 1) {
       const other = drawn + Math.floor(random() * (pool.length - drawn));
       [pool[drawn], pool[other]] = [pool[other] ?? '', pool[drawn] ?? ''];
     }

@@ -1,4 +1,4 @@
-import type { SqliteTx } from '@oversync/client';
+import type { SqliteTx, SqlValue } from '@oversync/client';
 
 import { type Dump, digestRows, type DumpRow } from './dump.ts';
 import type { Edit } from './edits.ts';
@@ -82,7 +82,7 @@ async function* readPages(tx: SqliteTx): AsyncGenerator<readonly DumpRow[]> {
   }
 }
 
-function toRow(values: readonly unknown[]): DumpRow {
+function toRow(values: readonly SqlValue[]): DumpRow {
   const [id, name, country, admin1, admin2, lat, lng, rating, visited, note, updatedAt] = values;
   return {
     admin1: toText(admin1),
@@ -99,6 +99,6 @@ function toRow(values: readonly unknown[]): DumpRow {
   };
 }
 
-function toText(value: unknown): string | null {
+function toText(value: SqlValue | undefined): string | null {
   return value === null || value === undefined ? null : String(value);
 }

@@ -17,7 +17,7 @@ const TITLE_WIDTH = 44;
 /** Bars on a terminal, one plain line per step elsewhere. */
 export function createProgress(out: NodeJS.WriteStream): StartProgress {
   return (title, total) => {
-    const bar = out.isTTY === true ? startBar(out, title, total) : undefined;
+    const bar = out.isTTY ? startBar(out, title, total) : undefined;
     return {
       update(rowsDone, newTotal) {
         if (newTotal !== undefined) bar?.setTotal(newTotal);
