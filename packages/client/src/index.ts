@@ -1,1 +1,36 @@
-export {};
+export { SyncError, isSyncError } from '@oversync/protocol';
+export type { ErrorCode, Recovery } from '@oversync/protocol';
+export { createSyncClient } from './client.ts';
+export type { AttachOptions, DiscardOptions, RebuildOptions, SyncClient } from './client.ts';
+export type { AttachResult, LocalDataPolicy } from './engine/attach.ts';
+export type { BlockedByUnsynced, DetachResult, UninstallResult } from './engine/detach.ts';
+export type { CallOptions } from './engine/engine.ts';
+export type {
+  OperationName,
+  ProgressEvent,
+  ProgressPhase,
+  QuarantinedEvent,
+  SyncEvent,
+  SyncEventListener,
+  TablesChangedEvent,
+} from './engine/events.ts';
+export type { OpenResult } from './engine/open.ts';
+export type { ClientPorts, SyncClientOptions } from './engine/options.ts';
+export type { RemoteReport } from './engine/pull.ts';
+export type { PushReport, PushedBundle } from './engine/push.ts';
+export type { ReplacementChoice, RestoreReport } from './engine/rebuild.ts';
+export type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.ts';
+export type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
+export type { HeadersContext, HeadersProvider } from './http/exchange.ts';
+export type { RequestOperation } from './http/requests.ts';
+export type { Clock, Random } from './ports/clock.ts';
+export type { HeldLock, LockRequest, OwnershipLock } from './ports/lock.ts';
+export type { LogLevel, Logger } from './ports/logger.ts';
+export type { SqlValue, SqliteDriver, SqliteTx } from './ports/sqlite-driver.ts';
+export { SqliteFault, isConstraintFault, sqliteFaultKind } from './ports/sqlite-fault.ts';
+export type { SqliteFaultKind } from './ports/sqlite-fault.ts';
+export type { GzipBytes, HttpTransport } from './ports/transport.ts';
+export type { ConflictContext, Resolution, Resolver, RowOp, RowValue, RowValues } from './rules/conflict-types.ts';
+export type { LocalPragmas, SchemaWarning, TableConfig } from './rules/local-schema.ts';
+export type { CapacityRetryPolicy, RetryPolicy } from './rules/retry.ts';
+export type { ConflictSummary, QuarantineRef } from './store/store-types.ts';

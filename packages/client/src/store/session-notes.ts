@@ -67,3 +67,14 @@ async function loadNote(tx: SqliteTx, name: string): Promise<JsonObject | null> 
   const note = parseJson(text, { depthMax: NOTE_DEPTH_MAX });
   return isJsonObject(note) ? note : null;
 }
+
+const SUCCESSOR_NOTE = 'server_successor';
+
+/** The successor that the server named and that was not the reserved one; `rebuild({replacement: 'adopt_server'})` takes it. */
+export function saveServerSuccessor(tx: SqliteTx, sourceId: string | null): Promise<void> {
+  return saveMeta(tx, SUCCESSOR_NOTE, sourceId);
+}
+
+export function loadServerSuccessor(tx: SqliteTx): Promise<string | null> {
+  return loadMeta(tx, SUCCESSOR_NOTE);
+}

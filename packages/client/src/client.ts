@@ -1,0 +1,140 @@
+import { SyncError } from '@oversync/protocol';
+
+import { runAttach } from './engine/attach.ts';
+import type { AttachResult, LocalDataPolicy } from './engine/attach.ts';
+import { runDetach, runUninstall } from './engine/detach.ts';
+import type { DetachResult, UninstallResult } from './engine/detach.ts';
+import { createEngine, runExclusive, runRead } from './engine/engine.ts';
+import type { CallOptions, Engine } from './engine/engine.ts';
+import type { SyncEventListener } from './engine/events.ts';
+import { closeEngine, openEngine } from './engine/open.ts';
+import type { OpenResult } from './engine/open.ts';
+import { resolveOptions } from './engine/options.ts';
+import type { SyncClientOptions } from './engine/options.ts';
+import type { RemoteReport } from './engine/pull.ts';
+import type { PushReport } from './engine/push.ts';
+import type { ReplacementChoice } from './engine/rebuild.ts';
+import { loadCheckpoint, loadPendingStatus, loadSourceInfo, loadSyncStatus } from './engine/status.ts';
+import type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.ts';
+import { pullToStable, pushPending, rebuild, sync, syncThenDetach } from './engine/sync.ts';
+import type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
+import type { SchemaWarning } from './rules/local-schema.ts';
+
+export interface AttachOptions extends CallOptions {
+  /** What happens to unsent local rows when the server already has rows. Default `replace`: they are set aside. */
+  readonly localData?: LocalDataPolicy;
+}
+
+export interface DiscardOptions extends CallOptions {
+  /** Give unsent and quarantined rows up instead of being blocked by them. */
+  readonly discardPending?: boolean;
+}
+
+export interface RebuildOptions extends CallOptions {
+  /** A way out when the reserved successor of a lost source cannot be used. */
+  readonly replacement?: ReplacementChoice;
+}
+
+/**
+ * A local SQLite database that is kept in step with a server.
+ *
+ * Every method that changes something runs alone: a second one fails with `operation_in_progress`, or waits with `whenBusy: 'wait'`.
+ * Reads never wait. Every method rejects with a `SyncError`; an `AbortSignal` ends it with `aborted`, leaving a state from which the next
+ * call continues.
+ */
+export interface SyncClient {
+  /** Prepares the local database: sync tables, triggers, first capture. No network. Calling it again only reads. */
+  open(options?: CallOptions): Promise<OpenResult>;
+  /** Binds the database to a user. Without network for the user it is bound to already. */
+  attach(userId: string, options?: AttachOptions): Promise<AttachResult>;
+  /** Sends unsent rows, resolves conflicts, sets refused rows aside. */
+  pushPending(options?: CallOptions): Promise<PushReport>;
+  /** Applies everything the server had committed when the call began. */
+  pullToStable(options?: CallOptions): Promise<RemoteReport>;
+  /** One push, then one pull. */
+  sync(options?: CallOptions): Promise<SyncReport>;
+  /** Replaces the local rows by a snapshot and keeps unsent changes. Rotates the source where the server demands it. */
+  rebuild(options?: RebuildOptions): Promise<RemoteReport>;
+  /** Unbinds the database and empties it. Blocked by unsent rows unless `discardPending` is set. Works offline. */
+  detach(options?: DiscardOptions): Promise<DetachResult>;
+  /** Syncs until nothing is unsent, at most three times, then detaches. */
+  syncThenDetach(options?: CallOptions): Promise<SyncThenDetachReport>;
+  /** Removes triggers and sync tables, keeps the rows, and closes the client. */
+  uninstallSync(options?: DiscardOptions): Promise<UninstallResult>;
+  /** Counts of unsent and quarantined rows. */
+  pendingSyncStatus(): Promise<PendingSyncStatus>;
+  /** Where the local data stands. Needs an attached database. */
+  syncStatus(): Promise<SyncStatus>;
+  /** The source id of this database and whether it has to recover. */
+  sourceInfo(): Promise<SourceInfo>;
+  /** The checkpoint: the highest bundle applied without gaps; 0 when nothing was applied or nobody is attached. */
+  lastBundleSeqSeen(): Promise<bigint>;
+  /** Calls `listener` with progress and changes. Returns the function that ends it. */
+  subscribe(listener: SyncEventListener): () => void;
+  /** What `open` found that works, but perhaps not as expected. */
+  readonly warnings: readonly SchemaWarning[];
+  /** Ends network waits, lets a running transaction finish, gives the database up; the driver stays open. Later calls fail with `client_closed`. */
+  close(): Promise<void>;
+}
+
+/**
+ * Creates a client. Validates the options and has no other effect: no SQL, no request, no lock.
+ *
+ * @throws SyncError `config_invalid`, with the name of the option in `details.option`.
+ *
+ * @example
+ * ```ts
+ * const client = createSyncClient({
+ *   driver: createNodeSqliteDriver('app.db'),
+ *   baseUrl: 'https://api.example.com',
+ *   headers: async () => ({ Authorization: `Bearer ${await getToken()}` }),
+ *   schema: 'business',
+ *   tables: [{ tableName: 'notes', syncKeyColumnName: 'id' }],
+ * });
+ * await client.open();
+ * await client.attach(userId);
+ * await client.sync();
+ * ```
+ */
+export function createSyncClient(options: SyncClientOptions): SyncClient {
+  return clientOf(createEngine(resolveOptions(options)));
+}
+
+const NOT_PAUSED = { uploads: false, downloads: false } as const;
+
+function clientOf(engine: Engine): SyncClient {
+  const close = (): Promise<void> => closeEngine(engine);
+  return {
+    open: (options = {}) => openEngine(engine, options),
+    attach: (userId, options = {}) => attach(engine, userId, options),
+    pushPending: (options = {}) => runExclusive(engine, 'pushPending', options, (call) => pushPending(call, false)),
+    pullToStable: (options = {}) => runExclusive(engine, 'pullToStable', options, (call) => pullToStable(call, NOT_PAUSED)),
+    sync: (options = {}) => runExclusive(engine, 'sync', options, sync),
+    rebuild: (options = {}) => runExclusive(engine, 'rebuild', options, (call) => rebuild(call, options.replacement)),
+    detach: (options = {}) => runExclusive(engine, 'detach', options, (call) => runDetach(call, options.discardPending === true)),
+    syncThenDetach: (options = {}) => runExclusive(engine, 'syncThenDetach', options, syncThenDetach),
+    uninstallSync: async (options = {}) => {
+      const run = (call: Parameters<typeof runUninstall>[0]) => runUninstall(call, options.discardPending === true);
+      const result = await runExclusive(engine, 'uninstallSync', options, run);
+      if (result.outcome === 'uninstalled') await close();
+      return result;
+    },
+    pendingSyncStatus: () => runRead(engine, 'pendingSyncStatus', () => loadPendingStatus(engine)),
+    syncStatus: () => runRead(engine, 'syncStatus', () => loadSyncStatus(engine)),
+    sourceInfo: () => runRead(engine, 'sourceInfo', () => loadSourceInfo(engine)),
+    lastBundleSeqSeen: () => runRead(engine, 'lastBundleSeqSeen', () => loadCheckpoint(engine)),
+    subscribe: (listener) => engine.events.subscribe(listener),
+    get warnings() {
+      return engine.memory.warnings;
+    },
+    close,
+  };
+}
+
+function attach(engine: Engine, userId: string, options: AttachOptions): Promise<AttachResult> {
+  return runExclusive(engine, 'attach', options, (call) => {
+    if (typeof userId !== 'string' || userId.trim() === '')
+      throw new SyncError('invalid_argument', { details: { argument: 'userId' } });
+    return runAttach(call, userId, options.localData ?? 'replace');
+  });
+}

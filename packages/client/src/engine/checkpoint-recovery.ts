@@ -1,0 +1,86 @@
+import { SyncError, isSyncError } from '@oversync/protocol';
+
+import type { ServerCapabilities } from '../rules/negotiation.ts';
+import { loadClientState } from '../store/client-state.ts';
+import { countPending } from '../store/counts.ts';
+import type { Call } from './engine.ts';
+import { runPush, skippedPush } from './push.ts';
+import type { PushReport } from './push.ts';
+import type { RemoteReport } from './pull.ts';
+import { runRebuild } from './rebuild.ts';
+
+/** What a checkpoint recovery did. */
+export interface RecoveryReport {
+  readonly push: PushReport;
+  readonly remote: RemoteReport;
+}
+
+/** Codes that say something about now, not about the rows: the recovery is not blocked, only late (client.md 8.5). */
+const PASSES_THROUGH: ReadonlySet<string> = new Set([
+  'transport_failed',
+  'timeout',
+  'retry_exhausted',
+  'capacity_exhausted',
+  'rate_limited',
+  'authentication_failed',
+  'forbidden',
+  'source_recovery_required',
+  'source_replacement_diverged',
+  'aborted',
+  'client_closed',
+  'storage_failed',
+]);
+
+/**
+ * Brings a database back whose checkpoint is of no use: unsent rows are pushed first, then a snapshot replaces the rest. When the push is
+ * not possible the caller learns why; an explicit `rebuild()` goes on and keeps the unsent rows.
+ */
+export async function recoverCheckpoint(
+  call: Call,
+  capabilities: ServerCapabilities,
+  areUploadsPaused: boolean,
+): Promise<RecoveryReport> {
+  const push = await pushBeforeRebuild(call, capabilities, areUploadsPaused);
+  return { push, remote: await runRebuild(call) };
+}
+
+async function pushBeforeRebuild(call: Call, capabilities: ServerCapabilities, areUploadsPaused: boolean): Promise<PushReport> {
+  const before = await countPending(call.engine.driver);
+  if (before.dirty + before.outbox === 0) return { ...(await skippedPush(call)), outcome: 'no_change' };
+  if (areUploadsPaused) throw await blocked(call, 'upload_paused');
+  let report: PushReport;
+  try {
+    report = await runPush(call, capabilities);
+  } catch (error) {
+    if (!isSyncError(error) || passesThrough(error)) throw error;
+    if (error.code !== 'rebuild_required') throw await blocked(call, 'push_failed', error);
+    return { ...(await skippedPush(call)), outcome: 'no_change' };
+  }
+  const after = await countPending(call.engine.driver);
+  if (after.dirty + after.outbox > 0) throw await blocked(call, 'pending_work');
+  return report;
+}
+
+function passesThrough(error: SyncError): boolean {
+  if (PASSES_THROUGH.has(error.code)) return true;
+  const { status } = error.details;
+  return error.code === 'http_error' && typeof status === 'number' && (status >= 500 || status === 408 || status === 429);
+}
+
+async function blocked(
+  call: Call,
+  reason: 'upload_paused' | 'push_failed' | 'pending_work',
+  cause?: SyncError,
+): Promise<SyncError> {
+  const [counts, state] = await Promise.all([countPending(call.engine.driver), loadClientState(call.engine.driver)]);
+  return new SyncError('checkpoint_recovery_blocked', {
+    details: {
+      reason,
+      dirtyCount: counts.dirty,
+      outboundCount: counts.outbox,
+      replayState: state.outbox.state,
+      ...(cause === undefined ? {} : { cause: cause.code }),
+    },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

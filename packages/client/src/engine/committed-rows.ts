@@ -1,0 +1,118 @@
+import { RowHasher, SyncError, committedRowText, stringifyJson } from '@oversync/protocol';
+
+import { canonicalPayloadText } from '../http/canonical-payload.ts';
+import { readCommittedPage } from '../http/committed-page.ts';
+import type { CommittedPage } from '../http/committed-page.ts';
+import { sleep } from '../http/exchange.ts';
+import { committedRowsRequest } from '../http/requests.ts';
+import {
+  COMMITTED_ROWS_ATTEMPTS_MAX,
+  COMMITTED_ROWS_BACKOFF_MAX_MS,
+  COMMITTED_ROWS_BACKOFF_MS,
+  ROW_TEXT_BYTES_MAX,
+} from '../limits.ts';
+import { checkIncomingRows } from '../rules/check-incoming.ts';
+import type { CheckedRow, IncomingRow } from '../rules/incoming-row.ts';
+import type { ServerCapabilities } from '../rules/negotiation.ts';
+import { checkCommittedPage } from '../rules/push-checks.ts';
+import { doublingDelayMs } from '../rules/retry.ts';
+import { clearBundleStage, stageBundleRows } from '../store/bundle-stage.ts';
+import type { Outbox } from '../store/client-state.ts';
+import type { BundleRows } from '../store/store-types.ts';
+import { withTransaction } from '../store/transaction.ts';
+import { emitProgress } from './engine.ts';
+import type { Call } from './engine.ts';
+import { askServer, refusalError } from './server-requests.ts';
+import { loseCheckpoint } from './transitions.ts';
+
+type Committed = Extract<Outbox, { readonly state: 'committed_remote' }>;
+
+/**
+ * Fetches the rows of the own committed bundle and verifies its hash (client.md 6.5). A bundle of one small page stays in memory, a larger
+ * one lies in the stage when this returns.
+ */
+export async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, outbox: Committed): Promise<BundleRows> {
+  const hasher = new RowHasher(call.engine.options.ports.sha256);
+  let first: readonly CheckedRow[] | null = null;
+  let rowCount: number | null = null;
+  let rowsBefore = 0;
+  for (;;) {
+    const page = await fetchPage(call, capabilities, outbox, rowsBefore);
+    checkCommittedPage({ outbox, rowsBefore, rowCount }, { ...page, rowsInPage: page.rows.length });
+    page.rows.forEach((row, index) => hasher.addRow(hashedText(row, rowsBefore + index)));
+    const rows = checkIncomingRows(call.schema, page.rows);
+    if (rowsBefore === 0 && !page.hasMore && fitsInMemory(call, rows)) first = rows;
+    else await stagePage(call, outbox, rowsBefore, rows);
+    rowsBefore += rows.length;
+    rowCount = page.rowCount;
+    emitProgress(call, 'applying', { rowsDone: rowsBefore, rowsTotal: page.rowCount });
+    if (!page.hasMore) break;
+  }
+  if (hasher.digestHex() !== outbox.bundleHash)
+    throw new SyncError('bundle_hash_mismatch', { details: { bundleSeq: outbox.bundleSeq } });
+  return first === null ? { staged: true } : { rows: first };
+}
+
+function hashedText(row: IncomingRow, ordinal: number): string {
+  return committedRowText(
+    {
+      schema: row.schema,
+      table: row.table,
+      key: stringifyJson({ [row.keyColumn]: row.keyValue }),
+      op: row.op,
+      row_version: row.rowVersion,
+      payload: row.payload === null ? null : canonicalPayloadText(row.payload),
+    },
+    ordinal,
+  );
+}
+
+function fitsInMemory(call: Call, rows: readonly CheckedRow[]): boolean {
+  const { applyBatchRows, applyBatchBytes } = call.engine.options;
+  if (rows.length > applyBatchRows) return false;
+  let bytes = 0;
+  for (const row of rows) bytes += row.payload?.length ?? 0;
+  return bytes <= applyBatchBytes;
+}
+
+async function stagePage(call: Call, outbox: Committed, rowsBefore: number, rows: readonly CheckedRow[]): Promise<void> {
+  await withTransaction(call.engine.driver, call.operation, async (tx) => {
+    if (rowsBefore === 0) await clearBundleStage(tx);
+    await stageBundleRows(tx, outbox.bundleSeq, rowsBefore, rows);
+  });
+}
+
+async function fetchPage(
+  call: Call,
+  capabilities: ServerCapabilities,
+  outbox: Committed,
+  rowsBefore: number,
+): Promise<CommittedPage> {
+  const { downloadLimit } = call.engine.options;
+  const spec = committedRowsRequest(outbox.bundleSeq, rowsBefore === 0 ? null : rowsBefore - 1, downloadLimit);
+  const request = { sourceId: outbox.sourceId, capabilities, bytesMax: Number.POSITIVE_INFINITY };
+  for (let attempt = 1; ; attempt += 1) {
+    const reply = await askServer(call, spec, request, (body) => readCommittedPage(body, ROW_TEXT_BYTES_MAX));
+    if (reply.kind === 'ok') {
+      if (reply.value.canonicalRequestHash === outbox.requestHash) return reply.value;
+      throw await replayLost(call);
+    }
+    const { status, serverCode } = reply.refusal;
+    if (status === 409 && serverCode === 'history_pruned') throw await replayLost(call);
+    const isLagging = status === 404 && serverCode === 'committed_bundle_not_found';
+    if (!isLagging || attempt >= COMMITTED_ROWS_ATTEMPTS_MAX) throw refusalError(reply.refusal);
+    await sleep(
+      call.engine.http.clock,
+      doublingDelayMs(COMMITTED_ROWS_BACKOFF_MS, COMMITTED_ROWS_BACKOFF_MAX_MS, attempt),
+      call.signal,
+    );
+  }
+}
+
+/** The committed rows cannot be had any more, or are not those of this push: only a snapshot brings this database back. */
+async function replayLost(call: Call): Promise<SyncError> {
+  const state = await loseCheckpoint(call, 'history_pruned');
+  return new SyncError('rebuild_required', {
+    details: { reason: state.name === 'checkpoint_recovery' ? state.reason : 'history_pruned' },
+  });
+}

@@ -1,0 +1,77 @@
+/** What an operation is busy with. */
+export type ProgressPhase = 'attaching' | 'seeding' | 'pushing' | 'pulling' | 'staging' | 'applying';
+
+/** Names of the public operations, as `SyncError.operation` and events give them. */
+export type OperationName =
+  | 'open'
+  | 'attach'
+  | 'pushPending'
+  | 'pullToStable'
+  | 'sync'
+  | 'rebuild'
+  | 'detach'
+  | 'syncThenDetach'
+  | 'uninstallSync'
+  | 'pendingSyncStatus'
+  | 'syncStatus'
+  | 'sourceInfo'
+  | 'lastBundleSeqSeen'
+  | 'close'
+  | 'start'
+  | 'quarantine'
+  | 'discarded';
+
+/** How far a transfer is. `rowsTotal` is absent while it is not known. */
+export interface ProgressEvent {
+  readonly type: 'progress';
+  readonly operation: OperationName;
+  readonly phase: ProgressPhase;
+  readonly rowsDone?: number;
+  readonly rowsTotal?: number;
+}
+
+/** Rows of these tables (lower-case names) were changed by one committed transaction. */
+export interface TablesChangedEvent {
+  readonly type: 'tablesChanged';
+  readonly tables: readonly string[];
+  readonly origin: 'remote' | 'local';
+  readonly operation?: OperationName;
+}
+
+/** Rows were set aside; `client.quarantine.list()` shows them. */
+export interface QuarantinedEvent {
+  readonly type: 'quarantined';
+  readonly operation: OperationName;
+  readonly count: number;
+}
+
+export type SyncEvent = ProgressEvent | TablesChangedEvent | QuarantinedEvent;
+
+export type SyncEventListener = (event: SyncEvent) => void;
+
+/** Passes events to listeners. A listener that throws disturbs neither the engine nor the other listeners. */
+export class EventHub {
+  readonly #listeners = new Set<SyncEventListener>();
+  readonly #onListenerError: () => void;
+
+  constructor(onListenerError: () => void) {
+    this.#onListenerError = onListenerError;
+  }
+
+  subscribe(listener: SyncEventListener): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  emit(event: SyncEvent): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch {
+        this.#onListenerError();
+      }
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { createSha256 } from '@oversync/protocol';
+import type { Sha256Factory } from '@oversync/protocol';
+
+import { gzipWithCompressionStream } from '../http/exchange.ts';
+import type { HeadersProvider } from '../http/exchange.ts';
+import { systemClock, systemRandom } from '../ports/clock.ts';
+import type { Clock, Random } from '../ports/clock.ts';
+import type { OwnershipLock } from '../ports/lock.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { SqliteDriver } from '../ports/sqlite-driver.ts';
+import type { GzipBytes, HttpTransport } from '../ports/transport.ts';
+import type { Resolver } from '../rules/conflict-types.ts';
+import type { LocalPragmas, LocalSchemaConfig, TableConfig } from '../rules/local-schema.ts';
+import {
+  OPTION_NAMES,
+  checkKnownNames,
+  checkOption,
+  resolveBaseUrl,
+  resolveCapacityPolicy,
+  resolveChoice,
+  resolveNumbers,
+  resolveRetryPolicy,
+} from '../rules/options.ts';
+import type { NumberOptions } from '../rules/options.ts';
+import type { CapacityRetryPolicy, RetryPolicy } from '../rules/retry.ts';
+
+/** Connections to the platform. Each has a default that works in browsers and Node. */
+export interface ClientPorts {
+  readonly http?: HttpTransport;
+  readonly gzip?: GzipBytes;
+  /** Keeps other processes and tabs out; default: what the driver offers, else the registry of this process alone. */
+  readonly lock?: OwnershipLock;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** An incremental SHA-256; the default is pure JavaScript, a native one is faster. */
+  readonly sha256?: Sha256Factory;
+  readonly logger?: Logger;
+}
+
+/** Options of `createSyncClient`. Durations end in `Ms`, sizes in `Bytes`; every number has a default (client.md 2.1). */
+export interface SyncClientOptions extends Partial<NumberOptions> {
+  readonly driver: SqliteDriver;
+  /** Where `/sync/…` is mounted; a path prefix is kept, a slash at its end does not matter. */
+  readonly baseUrl: string | URL;
+  /** Credentials, asked for before every request, and once more with `refresh: true` after a 401. */
+  readonly headers: HeadersProvider;
+  /** The one server schema of all managed tables. */
+  readonly schema: string;
+  readonly tables: readonly TableConfig[];
+  /** Conflict policy of tables without one of their own. Default: the server wins. */
+  readonly resolver?: Resolver;
+  /** `rebase` keeps unsent rows while newer server rows arrive; `reject` refuses to pull while rows are unsent. */
+  readonly pullWithPending?: 'rebase' | 'reject';
+  /** `reject` makes the application's writes fail during a remote replacement or source recovery. */
+  readonly transitionWrites?: 'capture' | 'reject';
+  /** What to do when the server has forgotten the scope. */
+  readonly onScopeLost?: 'fail' | 'reseed';
+  readonly retryPolicy?: Partial<RetryPolicy>;
+  readonly snapshotCapacityRetryPolicy?: Partial<CapacityRetryPolicy>;
+  readonly pragmas?: Partial<LocalPragmas>;
+  /** `wait`: `open()` waits until the present owner of the database ends. */
+  readonly ownership?: 'reject' | 'wait';
+  readonly ports?: ClientPorts;
+}
+
+/** Options after validation, every default filled in. */
+export interface ResolvedOptions extends NumberOptions {
+  readonly driver: SqliteDriver;
+  readonly baseUrl: URL;
+  readonly headers: HeadersProvider;
+  readonly local: LocalSchemaConfig;
+  readonly resolver: Resolver | null;
+  readonly pullWithPending: 'rebase' | 'reject';
+  readonly onScopeLost: 'fail' | 'reseed';
+  readonly ownership: 'reject' | 'wait';
+  readonly retryPolicy: RetryPolicy;
+  readonly capacityRetryPolicy: CapacityRetryPolicy;
+  readonly ports: Required<Omit<ClientPorts, 'lock'>> & Pick<ClientPorts, 'lock'>;
+}
+
+const PORT_NAMES: ReadonlySet<string> = new Set(['http', 'gzip', 'lock', 'clock', 'random', 'sha256', 'logger']);
+
+/** Validates names, types and ranges. Throws `config_invalid` with the name of the option; has no other effect. */
+export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
+  checkKnownNames(options, OPTION_NAMES);
+  checkOption(typeof options.driver?.transaction === 'function', 'driver');
+  checkOption(typeof options.headers === 'function', 'headers');
+  checkOption(typeof options.schema === 'string', 'schema');
+  checkOption(Array.isArray(options.tables), 'tables');
+  checkOption(options.resolver === undefined || typeof options.resolver === 'function', 'resolver');
+  const transitionWrites = resolveChoice(options.transitionWrites, ['capture', 'reject'], 'transitionWrites');
+  return {
+    ...resolveNumbers(options),
+    driver: options.driver,
+    baseUrl: resolveBaseUrl(options.baseUrl),
+    headers: options.headers,
+    local: {
+      schema: options.schema,
+      tables: options.tables,
+      transitionWrites,
+      ...(options.resolver === undefined ? {} : { resolver: options.resolver }),
+      ...(options.pragmas === undefined ? {} : { pragmas: options.pragmas }),
+    },
+    resolver: options.resolver ?? null,
+    pullWithPending: resolveChoice(options.pullWithPending, ['rebase', 'reject'], 'pullWithPending'),
+    onScopeLost: resolveChoice(options.onScopeLost, ['fail', 'reseed'], 'onScopeLost'),
+    ownership: resolveChoice(options.ownership, ['reject', 'wait'], 'ownership'),
+    retryPolicy: resolveRetryPolicy(options.retryPolicy),
+    capacityRetryPolicy: resolveCapacityPolicy(options.snapshotCapacityRetryPolicy),
+    ports: resolvePorts(options.ports ?? {}),
+  };
+}
+
+function resolvePorts(ports: ClientPorts): ResolvedOptions['ports'] {
+  checkKnownNames(ports, PORT_NAMES, 'ports.');
+  return {
+    http: ports.http ?? ((request) => globalThis.fetch(request)),
+    gzip: ports.gzip ?? gzipWithCompressionStream,
+    clock: ports.clock ?? systemClock,
+    random: ports.random ?? systemRandom,
+    sha256: ports.sha256 ?? createSha256,
+    logger: ports.logger ?? (() => undefined),
+    ...(ports.lock === undefined ? {} : { lock: ports.lock }),
+  };
+}

@@ -1,0 +1,152 @@
+import { SyncError } from '@oversync/protocol';
+
+import type { ServerCapabilities } from '../rules/negotiation.ts';
+import { loadClientState } from '../store/client-state.ts';
+import type { Outbox } from '../store/client-state.ts';
+import { freezeOutbox } from '../store/freeze.ts';
+import { replayCommittedBundle } from '../store/replay.ts';
+import type { ConflictSummary, FreezeResult, QuarantineRef } from '../store/store-types.ts';
+import { fetchCommittedRows } from './committed-rows.ts';
+import { emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
+import type { Call } from './engine.ts';
+import { ConflictBudget, resolveContestedRows, resolvePushConflict } from './push-conflict.ts';
+import { RejectionPlan, settleRejection } from './push-rejection.ts';
+import { uploadBundle } from './push-upload.ts';
+import { loadSyncStatus } from './status.ts';
+import type { SyncStatus } from './status.ts';
+
+/** A bundle of this source that was committed and replayed. */
+export interface PushedBundle {
+  readonly bundleSeq: bigint;
+  readonly sourceBundleId: bigint;
+  /** Rows that were committed, effects of the server included. */
+  readonly rowCount: number;
+}
+
+/** Result of `pushPending`. */
+export interface PushReport {
+  readonly outcome: 'no_change' | 'committed' | 'skipped_paused';
+  readonly status: SyncStatus;
+  readonly bundles: readonly PushedBundle[];
+  readonly conflicts: readonly ConflictSummary[];
+  readonly quarantined: readonly QuarantineRef[];
+}
+
+type Prepared = Extract<Outbox, { readonly state: 'prepared' }>;
+type Committed = Extract<Outbox, { readonly state: 'committed_remote' }>;
+
+/** One push call: what it has achieved, and what it remembers over its bundles. */
+class PushRun {
+  readonly bundles: PushedBundle[] = [];
+  readonly conflicts: ConflictBudget;
+  readonly rejections = new RejectionPlan();
+  readonly #call: Call;
+  readonly #capabilities: ServerCapabilities;
+  /** Highest dirty ordinal of the freeze that is being pushed; `null` = take what is there. */
+  #ordinalMax: bigint | null = null;
+
+  constructor(call: Call, capabilities: ServerCapabilities) {
+    this.#call = call;
+    this.#capabilities = capabilities;
+    this.conflicts = new ConflictBudget(call.engine.options.conflictRetryLimit);
+  }
+
+  /** client.md 6.1: an outbox of an earlier call ends the call, unless its rows have to be decided or sorted out first. */
+  async run(): Promise<void> {
+    const { outbox } = await loadClientState(this.#call.engine.driver);
+    if (outbox.state !== 'none' && (await this.#finishBundle(outbox))) return;
+    if (outbox.state === 'none') await resolveContestedRows(this.#call, this.conflicts);
+    for (;;) {
+      const frozen = await this.#freeze();
+      if (frozen.outbox.state === 'none') return;
+      const isCommitted = await this.#finishBundle(frozen.outbox);
+      this.#ordinalMax = isCommitted ? frozen.ordinalMax : null;
+      if (isCommitted && !frozen.hasMore) return;
+    }
+  }
+
+  async #freeze(): Promise<FreezeResult> {
+    const call = this.#call;
+    const { lifecycle } = await loadClientState(call.engine.driver);
+    const { options } = call.engine;
+    const { limits } = this.#capabilities;
+    const { pieceRows } = this.rejections;
+    const result = await freezeOutbox(call.engine.driver, call.schema, {
+      rowsMax: pieceRows ?? options.maxRowsPerPush,
+      bytesMax: options.maxBytesPerPush,
+      bundleRowsMax: limits.maxRowsPerBundle,
+      bundleBytesMax: limits.maxBytesPerBundle,
+      rowBytesMax: limits.maxBytesPerSnapshotRow,
+      ordinalMax: this.#ordinalMax,
+      initializationId: 'initializationId' in lifecycle ? lifecycle.initializationId : null,
+      sourceId: lifecycle.sourceId,
+      page: { rowsMax: options.applyBatchRows, bytesMax: options.applyBatchBytes },
+      quarantineMax: quarantineBudget(call),
+      cutsGroups: pieceRows !== null,
+      deletesFirst: this.rejections.deletesFirst,
+      sha256: options.ports.sha256,
+    });
+    noteQuarantined(call, result.quarantined);
+    emitTables(call, result.tables);
+    return result;
+  }
+
+  /** True when the bundle was committed and replayed; false when its rows are dirty again and a new bundle may be frozen. */
+  async #finishBundle(outbox: Prepared | Committed): Promise<boolean> {
+    if (outbox.state === 'committed_remote') return this.#replay(outbox);
+    const { lifecycle } = await loadClientState(this.#call.engine.driver);
+    const lease = 'initializationId' in lifecycle ? lifecycle.initializationId : null;
+    const outcome = await uploadBundle(this.#call, this.#capabilities, outbox, lease);
+    switch (outcome.kind) {
+      case 'committed':
+        return this.#replay(outcome.outbox);
+      case 'conflict':
+        await resolvePushConflict(this.#call, outcome.refusal, this.conflicts);
+        return false;
+      case 'rejected':
+        await settleRejection(this.#call, outbox, outcome.refusal, this.rejections);
+        return false;
+    }
+  }
+
+  async #replay(outbox: Committed): Promise<boolean> {
+    const call = this.#call;
+    const bundle = await fetchCommittedRows(call, this.#capabilities, outbox);
+    const { options } = call.engine;
+    const result = await replayCommittedBundle(call.engine.driver, call.schema, {
+      outbox,
+      bundle,
+      page: { rowsMax: options.applyBatchRows, bytesMax: options.applyBatchBytes },
+      quarantineMax: quarantineBudget(call),
+      outcomeLimit: options.outcomeLimit,
+    });
+    noteQuarantined(call, result.quarantined);
+    emitTables(call, result.tables);
+    this.rejections.noteCommitted();
+    this.bundles.push({ bundleSeq: outbox.bundleSeq, sourceBundleId: outbox.sourceBundleId, rowCount: result.committedRowCount });
+    return true;
+  }
+}
+
+/** Pushes what is pending; the gates have been passed. */
+export async function runPush(call: Call, capabilities: ServerCapabilities): Promise<PushReport> {
+  const run = new PushRun(call, capabilities);
+  await run.run();
+  return {
+    outcome: run.bundles.length > 0 ? 'committed' : 'no_change',
+    status: await loadSyncStatus(call.engine),
+    bundles: run.bundles,
+    conflicts: run.conflicts.summaries,
+    quarantined: [...call.quarantined],
+  };
+}
+
+/** What `respectPause` gives while uploads are paused. */
+export async function skippedPush(call: Call): Promise<PushReport> {
+  return { outcome: 'skipped_paused', status: await loadSyncStatus(call.engine), bundles: [], conflicts: [], quarantined: [] };
+}
+
+/** The gate error of a state that does not allow a push. */
+export function gateError(code: ConstructorParameters<typeof SyncError>[0], reason: string | undefined): SyncError {
+  return new SyncError(code, reason === undefined ? {} : { details: { reason } });
+}

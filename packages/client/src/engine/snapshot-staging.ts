@@ -1,0 +1,157 @@
+import type { SourceReplacement } from '../http/requests.ts';
+import type { SnapshotChunk } from '../http/snapshot-chunk.ts';
+import type { SqliteTx } from '../ports/sqlite-driver.ts';
+import { checkIncomingRows } from '../rules/check-incoming.ts';
+import type { ServerCapabilities } from '../rules/negotiation.ts';
+import { checkSnapshotChunk } from '../rules/snapshot-checks.ts';
+import type { StagedSession } from '../store/client-state.ts';
+import { loadSnapshotNote, saveSnapshotNote } from '../store/session-notes.ts';
+import type { SnapshotKind, SnapshotSessionNote } from '../store/session-notes.ts';
+import { clearSnapshotStage, countStagedRows, stageSnapshotChunk } from '../store/snapshot-stage.ts';
+import { withTransaction } from '../store/transaction.ts';
+import { emitProgress } from './engine.ts';
+import type { Call } from './engine.ts';
+import { createSnapshotSession, fetchSnapshotChunk, retireSnapshotSession } from './snapshot-session.ts';
+
+/** What a snapshot is downloaded for. */
+export interface SnapshotPlan {
+  readonly kind: SnapshotKind;
+  /** Source of the requests. */
+  readonly sourceId: string;
+  readonly replacement: SourceReplacement | null;
+  readonly capabilities: ServerCapabilities;
+  /** Runs in the transaction that begins or completes the stage; stores what the kind has to know after a restart. */
+  readonly onSession: (tx: SqliteTx, session: StagedSession) => Promise<void>;
+}
+
+/**
+ * Downloads a snapshot into the stage and returns its session, complete. A failure retires the session on the server, so that the next
+ * attempt begins with a new one; only a killed process leaves a session that can be continued (client.md 8.1, 8.4).
+ */
+export async function stageSnapshot(call: Call, plan: SnapshotPlan): Promise<StagedSession> {
+  const note = (await findResumable(call, plan)) ?? (await beginSession(call, plan));
+  const limit = new AbortController();
+  const download: Call = { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
+  try {
+    await stageChunks(download, plan, note);
+    const session = stagedSession(note, true);
+    await withTransaction(call.engine.driver, call.operation, (tx) => plan.onSession(tx, session));
+    return session;
+  } catch (error) {
+    limit.abort();
+    await endSession(call, plan.sourceId, note.snapshotId).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Retires a session and forgets it. */
+export async function endSession(call: Call, sourceId: string, snapshotId: string): Promise<void> {
+  retireSnapshotSession(call.engine, sourceId, snapshotId);
+  await withTransaction(call.engine.driver, call.operation, (tx) => saveSnapshotNote(tx, null));
+}
+
+function stagedSession(note: SnapshotSessionNote, isComplete: boolean): StagedSession {
+  return {
+    snapshotId: note.snapshotId,
+    bundleSeq: note.bundleSeq,
+    rowCount: note.rowCount,
+    byteCount: note.byteCount,
+    isComplete,
+  };
+}
+
+async function findResumable(call: Call, plan: SnapshotPlan): Promise<SnapshotSessionNote | null> {
+  const note = await loadSnapshotNote(call.engine.driver);
+  if (note === null || note.kind !== plan.kind || note.sourceId !== plan.sourceId) return null;
+  return note.expiresAtMs > call.engine.http.clock.epochMs() ? note : null;
+}
+
+async function beginSession(call: Call, plan: SnapshotPlan): Promise<SnapshotSessionNote> {
+  const session = await createSnapshotSession(call, plan.capabilities, plan.sourceId, plan.replacement);
+  const note: SnapshotSessionNote = {
+    kind: plan.kind,
+    sourceId: plan.sourceId,
+    snapshotId: session.snapshot_id,
+    bundleSeq: session.snapshot_bundle_seq,
+    rowCount: BigInt(session.row_count),
+    byteCount: session.byte_count,
+    stagedByteCount: 0n,
+    expiresAtMs: Date.parse(session.expires_at),
+  };
+  try {
+    await withTransaction(call.engine.driver, call.operation, async (tx) => {
+      await clearSnapshotStage(tx);
+      await saveSnapshotNote(tx, note);
+      await plan.onSession(tx, stagedSession(note, false));
+    });
+  } catch (error) {
+    retireSnapshotSession(call.engine, plan.sourceId, note.snapshotId);
+    throw error;
+  }
+  return note;
+}
+
+interface StageProgress {
+  rowCount: number;
+  byteCount: bigint;
+}
+
+async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSessionNote): Promise<void> {
+  const progress: StageProgress = {
+    rowCount: Number(await countStagedRows(call.engine.driver, note.snapshotId)),
+    byteCount: note.stagedByteCount,
+  };
+  if (progress.rowCount > 0 && BigInt(progress.rowCount) === note.rowCount) return;
+  reportStaging(call, note, progress);
+  let coming: Promise<SnapshotChunk> | null = requestChunk(call, plan, note, progress.rowCount);
+  while (coming !== null) {
+    const chunk: SnapshotChunk = await coming;
+    checkChunk(plan, note, progress, chunk);
+    coming = chunk.hasMore ? requestChunk(call, plan, note, chunk.nextRowOrdinal) : null;
+    await storeChunk(call, note, progress, chunk);
+    reportStaging(call, note, progress);
+  }
+}
+
+/** The request runs while the chunk before it is stored; a failure is seen when its turn comes. */
+function requestChunk(
+  call: Call,
+  plan: SnapshotPlan,
+  note: SnapshotSessionNote,
+  afterRowOrdinal: number,
+): Promise<SnapshotChunk> {
+  const chunk = fetchSnapshotChunk(call, plan.capabilities, plan.sourceId, note.snapshotId, afterRowOrdinal);
+  chunk.catch(() => undefined);
+  return chunk;
+}
+
+function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): void {
+  checkSnapshotChunk(
+    {
+      snapshotId: note.snapshotId,
+      snapshotBundleSeq: note.bundleSeq,
+      sessionRowCount: note.rowCount,
+      sessionByteCount: note.byteCount,
+      afterRowOrdinal: progress.rowCount,
+      afterByteCount: progress.byteCount,
+      rowsMax: plan.capabilities.snapshotChunk.rows,
+      bytesMax: plan.capabilities.snapshotChunk.bytes,
+    },
+    { ...chunk, rowCount: chunk.rows.length },
+  );
+}
+
+async function storeChunk(call: Call, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): Promise<void> {
+  const rows = checkIncomingRows(call.schema, chunk.rows);
+  const stagedByteCount = progress.byteCount + BigInt(chunk.byteCount);
+  await withTransaction(call.engine.driver, call.operation, async (tx) => {
+    await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), rows);
+    await saveSnapshotNote(tx, { ...note, stagedByteCount });
+  });
+  progress.rowCount += rows.length;
+  progress.byteCount = stagedByteCount;
+}
+
+function reportStaging(call: Call, note: SnapshotSessionNote, progress: StageProgress): void {
+  emitProgress(call, 'staging', { rowsDone: progress.rowCount, rowsTotal: Number(note.rowCount) });
+}

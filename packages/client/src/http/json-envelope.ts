@@ -1,0 +1,71 @@
+import { checkNestedValue, checkRowText } from './wire-row.ts';
+import type { JsonCursor } from './json-cursor.ts';
+import { malformedBody } from './json-cursor.ts';
+import { int64FromText, violation } from './row-text.ts';
+
+/** Longest text of a member that is no row: a name, a counter, a hash, an unknown extra. */
+const SCALAR_CHARS_MAX = 64 * 1024;
+
+/** Reads an object member by member; `visit` must read the value of the member it is given. */
+export async function readMembers(cursor: JsonCursor, visit: (name: string) => Promise<void>): Promise<void> {
+  const seen = new Set<string>();
+  await cursor.expect('{');
+  if (await cursor.accept('}')) return;
+  do {
+    const name = decodeString(await cursor.valueText(SCALAR_CHARS_MAX));
+    if (seen.has(name)) throw malformedBody();
+    seen.add(name);
+    await cursor.expect(':');
+    await visit(name);
+  } while (await cursor.accept(','));
+  await cursor.expect('}');
+}
+
+/** Reads an array; `visit` must read one element. */
+export async function readElements(cursor: JsonCursor, visit: () => Promise<void>): Promise<void> {
+  if ((await cursor.peek()) !== '[') throw violation('row_shape');
+  await cursor.expect('[');
+  if (await cursor.accept(']')) return;
+  do await visit();
+  while (await cursor.accept(','));
+  await cursor.expect(']');
+}
+
+/** A signed 64-bit integer without fraction or exponent. */
+export async function readInt64(cursor: JsonCursor): Promise<bigint> {
+  const value = int64FromText(await cursor.valueText(SCALAR_CHARS_MAX));
+  if (value === null) throw violation('token');
+  return value;
+}
+
+/** A row count or row ordinal: an integer that fits a JavaScript number. */
+export async function readCount(cursor: JsonCursor): Promise<number> {
+  const value = Number(await readInt64(cursor));
+  if (!Number.isSafeInteger(value)) throw violation('count');
+  return value;
+}
+
+export async function readString(cursor: JsonCursor): Promise<string> {
+  const text = await cursor.valueText(SCALAR_CHARS_MAX);
+  if (!text.startsWith('"')) throw violation('token');
+  return decodeString(text);
+}
+
+export async function readBoolean(cursor: JsonCursor): Promise<boolean> {
+  const text = await cursor.valueText(SCALAR_CHARS_MAX);
+  if (text !== 'true' && text !== 'false') throw violation('token');
+  return text === 'true';
+}
+
+/** Reads a value of a member nobody asked for: it must be JSON, nothing else. */
+export async function skipValue(cursor: JsonCursor): Promise<void> {
+  checkNestedValue(await cursor.valueText(SCALAR_CHARS_MAX));
+}
+
+function decodeString(text: string): string {
+  if (!text.startsWith('"')) throw malformedBody();
+  checkRowText(text);
+  const decoded: unknown = JSON.parse(text);
+  if (typeof decoded !== 'string') throw malformedBody();
+  return decoded;
+}

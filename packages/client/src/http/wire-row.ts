@@ -1,0 +1,110 @@
+import { parseJson } from '@oversync/protocol';
+
+import { RESPONSE_JSON_DEPTH_MAX } from '../limits.ts';
+import { malformedBody, stringEnd } from './json-cursor.ts';
+
+/** One member of an object, as positions in the text. */
+export interface MemberSpan {
+  readonly name: string;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+}
+
+// Without control characters and escapes a string is valid as it stands; lone surrogates can only come from escapes.
+// eslint-disable-next-line no-control-regex
+const NEEDS_EXACT_CHECK = /[\u0000-\u001f]|\\u[dD]/;
+const SCALAR = /true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+
+/**
+ * Checks what a scan over slices cannot see: escapes, control characters, surrogates. Most rows need nothing of it and pay one test.
+ */
+export function checkRowText(text: string): void {
+  try {
+    if (NEEDS_EXACT_CHECK.test(text)) parseJson(text, { depthMax: RESPONSE_JSON_DEPTH_MAX });
+    else if (text.includes('\\')) JSON.parse(text);
+  } catch (cause) {
+    throw malformedBody(cause);
+  }
+}
+
+/**
+ * The members of the object that starts at `start`, in order, and the index after its closing brace. The text must have passed
+ * `checkRowText`. Members are not compared with one another here.
+ */
+export function scanMembers(text: string, start: number): { readonly members: readonly MemberSpan[]; readonly end: number } {
+  const members: MemberSpan[] = [];
+  if (text.charCodeAt(start) !== 0x7b) throw malformedBody();
+  let at = skipSpace(text, start + 1);
+  if (text.charCodeAt(at) === 0x7d) return { members, end: at + 1 };
+  for (;;) {
+    if (text.charCodeAt(at) !== 0x22) throw malformedBody();
+    const nameEnd = endOfString(text, at);
+    const name = memberName(text, at, nameEnd);
+    at = skipSpace(text, nameEnd);
+    if (text.charCodeAt(at) !== 0x3a) throw malformedBody();
+    const valueStart = skipSpace(text, at + 1);
+    const valueEnd = scanValueEnd(text, valueStart);
+    members.push({ name, valueStart, valueEnd });
+    at = skipSpace(text, valueEnd);
+    const code = text.charCodeAt(at);
+    if (code === 0x7d) return { members, end: at + 1 };
+    if (code !== 0x2c) throw malformedBody();
+    at = skipSpace(text, at + 1);
+  }
+}
+
+function memberName(text: string, start: number, end: number): string {
+  const name = text.slice(start + 1, end - 1);
+  if (!name.includes('\\')) return name;
+  const decoded: unknown = JSON.parse(text.slice(start, end));
+  if (typeof decoded !== 'string') throw malformedBody();
+  return decoded;
+}
+
+/** Index after the value; nested values are only bracketed, see `checkNestedValue`. */
+function scanValueEnd(text: string, start: number): number {
+  const code = text.charCodeAt(start);
+  if (code === 0x22) return endOfString(text, start);
+  if (code === 0x7b || code === 0x5b) return scanNestedEnd(text, start);
+  SCALAR.lastIndex = start;
+  if (!SCALAR.test(text)) throw malformedBody();
+  return SCALAR.lastIndex;
+}
+
+function scanNestedEnd(text: string, start: number): number {
+  let depth = 0;
+  for (let at = start; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === 0x22) at = endOfString(text, at) - 1;
+    else if (code === 0x7b || code === 0x5b) depth += 1;
+    else if (code === 0x7d || code === 0x5d) {
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    }
+  }
+  throw malformedBody();
+}
+
+/** Exact check of a nested value: grammar, duplicate members, depth. */
+export function checkNestedValue(text: string): void {
+  try {
+    parseJson(text, { depthMax: RESPONSE_JSON_DEPTH_MAX });
+  } catch (cause) {
+    throw malformedBody(cause);
+  }
+}
+
+function endOfString(text: string, start: number): number {
+  const end = stringEnd(text, start);
+  if (end < 0) throw malformedBody();
+  return end;
+}
+
+function skipSpace(text: string, start: number): number {
+  let at = start;
+  for (;;) {
+    const code = text.charCodeAt(at);
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return at;
+    at += 1;
+  }
+}
