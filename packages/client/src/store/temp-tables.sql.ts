@@ -21,12 +21,12 @@ const PAGE = `CREATE TEMP TABLE IF NOT EXISTS _oversync_page (
   UNIQUE (table_name, key_json)
 )`;
 
-/** Dirty rows in upload order. total: captured bytes up to and including this row. */
+/** Dirty rows in upload order. size: captured bytes. */
 const FREEZE_PLAN = `CREATE TEMP TABLE IF NOT EXISTS _oversync_freeze_plan (
   position INTEGER PRIMARY KEY,
   dirty_rowid INTEGER NOT NULL,
   is_live INTEGER NOT NULL,
-  total INTEGER NOT NULL
+  size INTEGER NOT NULL
 )`;
 
 /** Pending intents set aside while a snapshot replaces the tables. quarantined: 1 = a quarantined row whose local value is shown. */

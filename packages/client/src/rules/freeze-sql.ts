@@ -1,0 +1,25 @@
+import type { LocalSchema } from './local-schema.ts';
+import { quoteLiteral } from './sql-text.ts';
+
+/**
+ * The upload order of client.md 6.2 step 3 as ORDER BY terms over `d` (dirty rows): upserts by table order, then deletes backwards.
+ * Tables in `deletesFirst` send their deletes before everything else.
+ */
+export function uploadOrderSql(schema: LocalSchema, deletesFirst: ReadonlySet<string>): string {
+  const cases = schema.tables.map((table) => `WHEN ${quoteLiteral(table.wireName)} THEN ${table.order}`).join(' ');
+  const order = schema.tables.length === 0 ? '0' : `CASE d.table_name ${cases} ELSE ${schema.tables.length} END`;
+  const early = [...deletesFirst].map(quoteLiteral).join(', ');
+  const phase = `CASE WHEN d.payload IS NOT NULL THEN 1 WHEN d.table_name IN (${early}) THEN 0 ELSE 2 END`;
+  return `${phase}, CASE WHEN d.payload IS NULL THEN -(${order}) ELSE ${order} END, d.dirty_ordinal, d.table_name, d.key_json`;
+}
+
+/** Schema, highest ordinal, most rows. Fills the freeze plan in upload order. */
+export function fillFreezePlanSql(schema: LocalSchema, deletesFirst: ReadonlySet<string>): string {
+  const size = schema.features.hasOctetLength ? 'octet_length' : 'length';
+  return (
+    `INSERT INTO temp._oversync_freeze_plan(dirty_rowid, is_live, size) ` +
+    `SELECT d.rowid, COALESCE(s.deleted = 0, 0), COALESCE(${size}(d.payload), 0) FROM _sync_dirty_rows d ` +
+    `LEFT JOIN _sync_row_state s ON s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json ` +
+    `WHERE d.schema_name = ? AND d.dirty_ordinal <= ? ORDER BY ${uploadOrderSql(schema, deletesFirst)} LIMIT ?`
+  );
+}

@@ -1,0 +1,77 @@
+/** Records that never reached the server and have no effect: deleted before the first push. Parameter: schema. */
+export const DROP_NO_OPS = `
+DELETE FROM _sync_dirty_rows WHERE schema_name = ? AND payload IS NULL AND NOT EXISTS (SELECT 1 FROM _sync_row_state s
+  WHERE s.schema_name = _sync_dirty_rows.schema_name AND s.table_name = _sync_dirty_rows.table_name
+    AND s.key_json = _sync_dirty_rows.key_json AND s.deleted = 0)`;
+
+/** Schema. Images stored for such records, which are applied instead. */
+export const IMAGES_OF_NO_OPS = `
+SELECT b.table_name, b.key_json, b.server_deleted, CAST(b.server_row_version AS TEXT), b.server_payload
+FROM _oversync_row_bases b JOIN _sync_dirty_rows d USING (schema_name, table_name, key_json)
+WHERE b.schema_name = ? AND b.server_row_version > 0 AND d.payload IS NULL AND NOT EXISTS (SELECT 1 FROM _sync_row_state s
+  WHERE s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json AND s.deleted = 0)`;
+
+/** An edit of a row whose local value was quarantined takes the older base and ends the quarantine. */
+export const REBASE_REQUEUED = `
+UPDATE _sync_dirty_rows SET base_row_version = q.base_row_version FROM _oversync_quarantine q
+WHERE q.shows = 'local' AND q.schema_name = _sync_dirty_rows.schema_name AND q.table_name = _sync_dirty_rows.table_name
+  AND q.key_json = _sync_dirty_rows.key_json AND q.base_row_version < _sync_dirty_rows.base_row_version`;
+export const RELEASE_REQUEUED = `
+DELETE FROM _oversync_quarantine WHERE EXISTS (SELECT 1 FROM _sync_dirty_rows d WHERE d.schema_name = _oversync_quarantine.schema_name
+  AND d.table_name = _oversync_quarantine.table_name AND d.key_json = _oversync_quarantine.key_json)`;
+
+export const LAST_DIRTY_ORDINAL = 'SELECT CAST(COALESCE(MAX(dirty_ordinal), 0) AS TEXT) FROM _sync_dirty_rows';
+
+/** First position (exclusive), rows, bytes. Last position of the page that fits; NULL when not even one row does. */
+export const FREEZE_PAGE_END = `
+SELECT MAX(position) FROM (SELECT position, SUM(size) OVER (ORDER BY position) AS total FROM temp._oversync_freeze_plan
+  WHERE position > ? ORDER BY position LIMIT ?) WHERE total <= ?`;
+
+/** First and last position, both inclusive. */
+export const FREEZE_PAGE = `
+SELECT d.table_name, d.key_json, CAST(d.base_row_version AS TEXT), d.payload, f.is_live, f.position
+FROM temp._oversync_freeze_plan f JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid
+WHERE f.position BETWEEN ? AND ? ORDER BY f.position`;
+
+/** JSON array of table names. Rows and captured bytes of the upserts of a foreign-key group. */
+export const GROUP_SIZE = `
+SELECT count(*), COALESCE(SUM(f.size), 0) FROM temp._oversync_freeze_plan f JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid
+WHERE d.payload IS NOT NULL AND d.table_name IN (SELECT value FROM json_each(?))`;
+
+/** JSON array of table names. */
+export const HAS_UPSERTS = `
+SELECT EXISTS (SELECT 1 FROM _sync_dirty_rows WHERE payload IS NOT NULL AND table_name IN (SELECT value FROM json_each(?)))`;
+
+export const INSERT_OUTBOX_ROWS = {
+  into: `INSERT INTO _sync_outbox_rows(source_bundle_id, row_ordinal, schema_name, table_name, key_json, wire_key_json, op,
+  base_row_version, local_payload, wire_payload)`,
+  width: 10,
+} as const;
+
+/** JSON array of [position, code, column]. */
+export const QUARANTINE_UNENCODABLE = `
+INSERT INTO _oversync_quarantine(schema_name, table_name, key_json, op, base_row_version, payload, origin, code, detail, shows, attempts)
+SELECT d.schema_name, d.table_name, d.key_json, CASE WHEN d.payload IS NULL THEN 'DELETE' WHEN f.is_live THEN 'UPDATE' ELSE 'INSERT' END,
+  d.base_row_version, d.payload, 'freeze', refused.value->>1, refused.value->>2, 'local', 1
+FROM json_each(?) refused JOIN temp._oversync_freeze_plan f ON f.position = refused.value->>0
+JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid WHERE true
+ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET op = excluded.op, payload = excluded.payload,
+  base_row_version = excluded.base_row_version, origin = excluded.origin, code = excluded.code, detail = excluded.detail,
+  shows = excluded.shows, attempts = attempts + 1`;
+
+/** Last position. */
+export const DROP_FROZEN = `
+DELETE FROM _sync_dirty_rows WHERE rowid IN (SELECT dirty_rowid FROM temp._oversync_freeze_plan WHERE position <= ?)`;
+
+/** Source id, source bundle id, lease, hash, rows. */
+export const SAVE_PREPARED = `
+UPDATE _sync_outbox_bundle SET state = 'prepared', source_id = ?, source_bundle_id = ?, initialization_id = ?,
+  canonical_request_hash = ?, row_count = ?, remote_bundle_hash = '', remote_bundle_seq = 0 WHERE singleton_key = 1`;
+
+/** Highest ordinal. */
+export const HAS_DIRTY_UP_TO = 'SELECT EXISTS (SELECT 1 FROM _sync_dirty_rows WHERE dirty_ordinal <= ?)';
+
+/** Position. The captured bytes, to tell replaced bytes from a genuine U+FFFD. */
+export const CAPTURED_BYTES = `
+SELECT CAST(d.payload AS BLOB), CAST(d.key_json AS BLOB) FROM temp._oversync_freeze_plan f JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid
+WHERE f.position = ?`;

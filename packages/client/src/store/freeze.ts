@@ -1,0 +1,264 @@
+import { RowHasher, SyncError, requestRowText } from '@oversync/protocol';
+
+import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+import type { RowOp } from '../rules/conflict-types.ts';
+import { EncodeFault } from '../rules/encode-value.ts';
+import { RowEncoder } from '../rules/encode-row.ts';
+import { fillFreezePlanSql } from '../rules/freeze-sql.ts';
+import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
+import { utf8Length } from '../rules/utf8-length.ts';
+import { wireKeyOf } from '../rules/wire-key.ts';
+import { loadClientState, loadSource } from './client-state.ts';
+import { bigintColumn, countColumn, onlyRow, optionalTextColumn, textColumn } from './columns.ts';
+import {
+  CAPTURED_BYTES,
+  DROP_FROZEN,
+  FREEZE_PAGE,
+  FREEZE_PAGE_END,
+  GROUP_SIZE,
+  HAS_DIRTY_UP_TO,
+  HAS_UPSERTS,
+  INSERT_OUTBOX_ROWS,
+  LAST_DIRTY_ORDINAL,
+  QUARANTINE_UNENCODABLE,
+  REBASE_REQUEUED,
+  RELEASE_REQUEUED,
+  SAVE_PREPARED,
+} from './freeze.sql.ts';
+import { insertRows } from './insert-rows.ts';
+import { dropNoOpRecords } from './no-op-records.ts';
+import type { FreezeInput, FreezeResult, QuarantineRef } from './store-types.ts';
+import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
+import { withDurableTransaction } from './transaction.ts';
+
+export { dropNoOpRecords } from './no-op-records.ts';
+
+/** What a row adds to its captured size on the wire: names of the envelope, ordinals, versions. Only for deciding before encoding. */
+const ROW_OVERHEAD_BYTES = 200;
+
+/**
+ * Freezes unsent changes into the outbox (client.md 6.2): one durable transaction that also commits when nothing is left to push.
+ *
+ * @throws SyncError `bundle_too_large`, `quarantine_limit_reached`, `storage_failed`; nothing has changed then.
+ */
+export function freezeOutbox(driver: SqliteDriver, schema: LocalSchema, input: FreezeInput): Promise<FreezeResult> {
+  return withDurableTransaction(driver, 'pushPending', (tx) => freeze(tx, schema, input));
+}
+
+async function freeze(tx: SqliteTx, schema: LocalSchema, input: FreezeInput): Promise<FreezeResult> {
+  const { outbox } = await loadClientState(tx);
+  if (outbox.state !== 'none') throw new SyncError('outbox_corrupt', { details: { rule: 'frozen_twice' } });
+  await tx.exec(`${CREATE_WORK_TABLES}; DELETE FROM temp._oversync_freeze_plan`);
+  const tables = await dropNoOpRecords(tx, schema);
+  await tx.run(REBASE_REQUEUED);
+  await tx.run(RELEASE_REQUEUED);
+  const ordinalMax = input.ordinalMax ?? bigintColumn(onlyRow(await tx.all(LAST_DIRTY_ORDINAL)), 0);
+  const source = await loadSource(tx, input.sourceId);
+  const sourceBundleId = source?.nextSourceBundleId ?? 1n;
+  await fillPlan(tx, schema, input, ordinalMax);
+  const freezer = new Freezer(tx, schema, input, sourceBundleId);
+  await freezer.run();
+  const result = { ordinalMax, quarantined: freezer.quarantined, tables };
+  const hasMore = countColumn(onlyRow(await tx.all(HAS_DIRTY_UP_TO, [ordinalMax])), 0) === 1;
+  if (freezer.rowCount === 0) return { ...result, hasMore, outbox: { state: 'none' } };
+  const requestHash = freezer.digestHex();
+  const { sourceId, initializationId } = input;
+  await tx.run(SAVE_PREPARED, [sourceId, sourceBundleId, initializationId ?? '', requestHash, BigInt(freezer.rowCount)]);
+  const frozen = { sourceId, sourceBundleId, initializationId, requestHash, rowCount: freezer.rowCount };
+  return { ...result, hasMore, outbox: { state: 'prepared', ...frozen } };
+}
+
+/** Without indivisible groups the soft limit bounds the plan, so that a huge dirty set is not sorted as a whole. */
+async function fillPlan(tx: SqliteTx, schema: LocalSchema, input: FreezeInput, ordinalMax: bigint): Promise<void> {
+  const indivisible = schema.tables.filter((table) => table.isGroupIndivisible).map((table) => table.wireName);
+  const isBound =
+    input.cutsGroups === true ||
+    indivisible.length === 0 ||
+    countColumn(onlyRow(await tx.all(HAS_UPSERTS, [JSON.stringify(indivisible)])), 0) === 0;
+  const sql = fillFreezePlanSql(schema, input.deletesFirst ?? new Set());
+  await tx.run(sql, [schema.name, ordinalMax, BigInt(isBound ? input.rowsMax : UNBOUND)]);
+}
+
+/** SQLite takes a negative limit as none. */
+const UNBOUND = -1;
+
+interface DirtyRow {
+  readonly table: LocalTable;
+  readonly keyJson: string;
+  readonly baseRowVersion: bigint;
+  readonly payload: string | null;
+  readonly op: RowOp;
+  readonly position: number;
+}
+
+/** Moves the planned rows into the outbox, page by page. */
+class Freezer {
+  rowCount = 0;
+  readonly quarantined: QuarantineRef[] = [];
+  readonly #tx: SqliteTx;
+  readonly #schema: LocalSchema;
+  readonly #input: FreezeInput;
+  readonly #sourceBundleId: bigint;
+  readonly #hasher: RowHasher;
+  readonly #encoders = new Map<LocalTable, RowEncoder>();
+  #byteCount = 0;
+  #openGroup: number | null = null;
+  #consumed = 0;
+  #isFull = false;
+
+  constructor(tx: SqliteTx, schema: LocalSchema, input: FreezeInput, sourceBundleId: bigint) {
+    this.#tx = tx;
+    this.#schema = schema;
+    this.#input = input;
+    this.#sourceBundleId = sourceBundleId;
+    this.#hasher = new RowHasher(input.sha256);
+  }
+
+  digestHex(): string {
+    return this.#hasher.digestHex();
+  }
+
+  async run(): Promise<void> {
+    while (!this.#isFull) {
+      const rows = await this.#loadPage();
+      if (rows.length === 0) break;
+      await this.#freezePage(rows);
+    }
+    if (this.#consumed > 0) await this.#tx.run(DROP_FROZEN, [BigInt(this.#consumed)]);
+  }
+
+  async #loadPage(): Promise<DirtyRow[]> {
+    const { rowsMax, bytesMax } = this.#input.page;
+    const end = onlyRow(await this.#tx.all(FREEZE_PAGE_END, [BigInt(this.#consumed), BigInt(rowsMax), BigInt(bytesMax)]))[0];
+    const last = end === null || end === undefined ? this.#consumed + 1 : Number(end);
+    const rows = await this.#tx.all(FREEZE_PAGE, [BigInt(this.#consumed + 1), BigInt(last)]);
+    return rows.flatMap((row) => this.#dirtyRow(row));
+  }
+
+  #dirtyRow(row: readonly SqlValue[]): DirtyRow[] {
+    const table = this.#schema.tablesByName.get(textColumn(row, 0));
+    if (table === undefined) return [];
+    const payload = optionalTextColumn(row, 3);
+    const isLive = countColumn(row, 4) === 1;
+    const op = payload === null ? 'DELETE' : isLive ? 'UPDATE' : 'INSERT';
+    const baseRowVersion = bigintColumn(row, 2);
+    return [{ table, keyJson: textColumn(row, 1), baseRowVersion, payload, op, position: countColumn(row, 5) }];
+  }
+
+  async #freezePage(rows: readonly DirtyRow[]): Promise<void> {
+    const outboxRows: SqlValue[][] = [];
+    const refused: [DirtyRow, EncodeFault][] = [];
+    for (const row of rows) {
+      if (await this.#endsBefore(row)) {
+        this.#isFull = true;
+        break;
+      }
+      await this.#freezeRow(row, outboxRows, refused);
+      this.#consumed = row.position;
+    }
+    await insertRows(this.#tx, INSERT_OUTBOX_ROWS.into, INSERT_OUTBOX_ROWS.width, outboxRows);
+    if (refused.length > 0) await this.#quarantine(refused);
+  }
+
+  async #freezeRow(row: DirtyRow, outboxRows: SqlValue[][], refused: [DirtyRow, EncodeFault][]): Promise<void> {
+    try {
+      if (hasReplacement(row)) await this.#checkUnicode(row);
+      outboxRows.push(this.#encode(row));
+    } catch (error) {
+      if (!(error instanceof EncodeFault)) throw error;
+      refused.push([row, error]);
+    }
+  }
+
+  #encode(row: DirtyRow): SqlValue[] {
+    const { table, op, keyJson, baseRowVersion } = row;
+    const encoder = this.#encoders.get(table) ?? new RowEncoder(table);
+    this.#encoders.set(table, encoder);
+    const wireKey = encoder.encodeKey(keyJson);
+    const payload = row.payload === null ? null : encoder.encodePayload(row.payload);
+    const hashRow = {
+      schema: this.#schema.name,
+      table: table.wireName,
+      key: wireKey,
+      op,
+      base_row_version: baseRowVersion,
+      payload: payload?.hashed ?? null,
+    };
+    const text = requestRowText(hashRow, this.rowCount);
+    const byteCount = utf8Length(text);
+    if (byteCount > this.#input.rowBytesMax) throw new EncodeFault('row_too_large', table.key.wireName);
+    this.#checkBundle(byteCount, table);
+    this.#hasher.addRow(text);
+    const ordinal = BigInt(this.rowCount);
+    this.rowCount += 1;
+    this.#byteCount += byteCount + 1;
+    const identity = [this.#schema.name, table.wireName, keyJson, wireKey];
+    return [this.#sourceBundleId, ordinal, ...identity, op, baseRowVersion, row.payload, payload?.wire ?? null];
+  }
+
+  /** Inside an indivisible group nothing can be cut, so a group that proves too large fails as a whole. */
+  #checkBundle(byteCount: number, table: LocalTable): void {
+    const { bundleBytesMax } = this.#input;
+    if (bundleBytesMax === null || this.#byteCount + byteCount + 2 <= bundleBytesMax) return;
+    throw new SyncError('bundle_too_large', { details: { table: table.wireName, limit: bundleBytesMax } });
+  }
+
+  /** True when the bundle has to end before this row. */
+  async #endsBefore(row: DirtyRow): Promise<boolean> {
+    const isGrouped = row.table.isGroupIndivisible && row.op !== 'DELETE' && this.#input.cutsGroups !== true;
+    if (isGrouped && this.#openGroup === row.table.group) return false;
+    this.#openGroup = isGrouped ? row.table.group : null;
+    const { rowsMax, bytesMax } = this.#input;
+    if (this.rowCount >= rowsMax || (this.rowCount > 0 && this.#byteCount >= bytesMax)) return true;
+    if (isGrouped) return this.#groupIsTooLarge(row.table);
+    const { bundleBytesMax, bundleRowsMax } = this.#input;
+    if (bundleRowsMax !== null && this.rowCount >= bundleRowsMax) return true;
+    const estimate = 2 * (row.payload?.length ?? 0) + ROW_OVERHEAD_BYTES;
+    return this.rowCount > 0 && bundleBytesMax !== null && this.#byteCount + estimate > bundleBytesMax;
+  }
+
+  async #groupIsTooLarge(table: LocalTable): Promise<boolean> {
+    const { bundleBytesMax, bundleRowsMax } = this.#input;
+    const names = this.#schema.tables.filter((other) => other.group === table.group).map((other) => other.wireName);
+    const size = onlyRow(await this.#tx.all(GROUP_SIZE, [JSON.stringify(names)]));
+    const rows = countColumn(size, 0);
+    const bytes = countColumn(size, 1) + rows * ROW_OVERHEAD_BYTES;
+    const isTooLarge =
+      (bundleRowsMax !== null && this.rowCount + rows > bundleRowsMax) ||
+      (bundleBytesMax !== null && this.#byteCount + bytes > bundleBytesMax);
+    if (!isTooLarge || this.rowCount > 0) return isTooLarge;
+    if (bundleRowsMax !== null && rows > bundleRowsMax) {
+      throw new SyncError('bundle_too_large', { details: { table: table.wireName, limit: bundleRowsMax } });
+    }
+    return false;
+  }
+
+  /** U+FFFD stands for itself or for bytes that are no UTF-8; only the bytes tell. */
+  async #checkUnicode(row: DirtyRow): Promise<void> {
+    const [payload, key] = onlyRow(await this.#tx.all(CAPTURED_BYTES, [BigInt(row.position)]));
+    for (const bytes of [payload, key]) {
+      if (!(bytes instanceof Uint8Array)) continue;
+      try {
+        new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+      } catch {
+        throw new EncodeFault('invalid_unicode', row.table.key.wireName);
+      }
+    }
+  }
+
+  async #quarantine(refused: readonly [DirtyRow, EncodeFault][]): Promise<void> {
+    if (this.quarantined.length + refused.length > this.#input.quarantineMax) {
+      throw new SyncError('quarantine_limit_reached', { details: { count: this.quarantined.length + refused.length } });
+    }
+    const entries = refused.map(([row, fault]) => [row.position, fault.code, fault.column]);
+    await this.#tx.run(QUARANTINE_UNENCODABLE, [JSON.stringify(entries)]);
+    for (const [row, fault] of refused) {
+      const key = wireKeyOf(row.table, row.keyJson);
+      this.quarantined.push({ table: row.table.wireName, key, op: row.op, origin: 'freeze', code: fault.code });
+    }
+  }
+}
+
+function hasReplacement(row: DirtyRow): boolean {
+  return row.payload?.includes('\ufffd') === true || row.keyJson.includes('\ufffd');
+}
