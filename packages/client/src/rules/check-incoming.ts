@@ -37,7 +37,7 @@ export function checkIncomingRow(schema: LocalSchema, row: IncomingRow): Checked
   if (table === undefined) throw new SyncError('table_unknown', { details: { table: row.table } });
   const keyJson = incomingKeyJson(table, row.keyColumn, row.keyValue);
   const payload = row.payload === null ? null : checkPayload(table, row.payload, row.keyValue);
-  return { table: table.wireName, keyJson, op: row.op, rowVersion: row.rowVersion, payload };
+  return { schema: schema.name, table: table.wireName, keyJson, op: row.op, rowVersion: row.rowVersion, payload };
 }
 
 /** `key_json` for a wire key: the very text that the triggers write. */

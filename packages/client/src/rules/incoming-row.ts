@@ -17,6 +17,7 @@ export interface IncomingRow {
 
 /** An incoming row that has passed every check of client.md 10.1 and is ready to be stored. */
 export interface CheckedRow {
+  readonly schema: string;
   readonly table: string;
   /** Exactly what the triggers write for the same key. */
   readonly keyJson: string;

@@ -1,12 +1,10 @@
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
-import type { LocalSchema } from '../rules/local-schema.ts';
 import { insertRows } from './insert-rows.ts';
 
 /** Stages a page of a committed bundle, or of a pulled bundle that is too large for memory. Ordinals count from 0. */
 export async function stageBundleRows(
   tx: SqliteTx,
-  schema: LocalSchema,
   bundleSeq: bigint,
   firstOrdinal: number,
   rows: readonly CheckedRow[],
@@ -14,7 +12,7 @@ export async function stageBundleRows(
   const values = rows.map((row, index) => [
     bundleSeq,
     BigInt(firstOrdinal + index),
-    schema.name,
+    row.schema,
     row.table,
     row.keyJson,
     row.op,

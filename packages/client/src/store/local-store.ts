@@ -72,13 +72,7 @@ export interface LocalStore {
   verifyOutbox(tx: SqliteTx, schema: LocalSchema, sha256?: Sha256Factory): Promise<void>;
 
   // store/bundle-stage.ts
-  stageBundleRows(
-    tx: SqliteTx,
-    schema: LocalSchema,
-    bundleSeq: bigint,
-    firstOrdinal: number,
-    rows: readonly CheckedRow[],
-  ): Promise<void>;
+  stageBundleRows(tx: SqliteTx, bundleSeq: bigint, firstOrdinal: number, rows: readonly CheckedRow[]): Promise<void>;
   clearBundleStage(tx: SqliteTx): Promise<void>;
 
   // store/replay.ts
@@ -96,13 +90,7 @@ export interface LocalStore {
   // store/snapshot-stage.ts
   clearSnapshotStage(tx: SqliteTx): Promise<void>;
   /** `afterRowOrdinal` = rows staged so far. */
-  stageSnapshotChunk(
-    tx: SqliteTx,
-    schema: LocalSchema,
-    snapshotId: string,
-    afterRowOrdinal: bigint,
-    rows: readonly CheckedRow[],
-  ): Promise<void>;
+  stageSnapshotChunk(tx: SqliteTx, snapshotId: string, afterRowOrdinal: bigint, rows: readonly CheckedRow[]): Promise<void>;
   countStagedRows(tx: SqliteTx, snapshotId: string): Promise<bigint>;
 
   // store/snapshot-apply.ts

@@ -3,7 +3,6 @@ import { SyncError } from '@oversync/protocol';
 import { SqliteFault } from '../ports/sqlite-fault.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
-import type { LocalSchema } from '../rules/local-schema.ts';
 import { bigintColumn, onlyRow } from './columns.ts';
 import { insertRows } from './insert-rows.ts';
 
@@ -19,7 +18,6 @@ export async function clearSnapshotStage(tx: SqliteTx): Promise<void> {
  */
 export async function stageSnapshotChunk(
   tx: SqliteTx,
-  schema: LocalSchema,
   snapshotId: string,
   afterRowOrdinal: bigint,
   rows: readonly CheckedRow[],
@@ -27,7 +25,7 @@ export async function stageSnapshotChunk(
   const values = rows.map((row, index) => [
     snapshotId,
     afterRowOrdinal + BigInt(index + 1),
-    schema.name,
+    row.schema,
     row.table,
     row.keyJson,
     row.rowVersion,
