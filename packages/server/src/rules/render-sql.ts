@@ -10,7 +10,7 @@ import type { ColumnDescription, TableDescription } from './table-description.ts
 export interface RenderFunctions {
   /** `(float8) → text`, JCS spelling of a finite double outside the range that `float8out` already spells right. */
   readonly floatText: string;
-  /** `(schema, table, column, key) → text`, always raises {@link NOT_REPRESENTABLE_STATE}. */
+  /** `(schema, table, column, detail) → text`, always raises {@link NOT_REPRESENTABLE_STATE}. */
   readonly notRepresentable: string;
 }
 
@@ -29,27 +29,32 @@ export function tableRef(table: TableDescription): string {
 
 /**
  * The JSON object of the published columns as an SQL text expression. Never NULL for an existing row; raises
- * {@link NOT_REPRESENTABLE_STATE} for a number that JSON cannot hold.
+ * {@link NOT_REPRESENTABLE_STATE} for a number that JSON cannot hold, with `detail` (an SQL text expression of the form
+ * `ordinal:key`, the ordinal empty where there is none) as its detail.
  */
-export function renderPayload(table: TableDescription, alias: string, functions: RenderFunctions): string {
-  const key = keyTextOfRow(table, alias);
+export function renderPayload(
+  table: TableDescription,
+  alias: string,
+  functions: RenderFunctions,
+  detail = `':'||${keyTextOfRow(table, alias)}`,
+): string {
   const members = table.columns.map((column, index) => {
     const opening = `${index === 0 ? '{' : ','}${JSON.stringify(column.name)}:`;
-    return `${quoteLiteral(opening)}||COALESCE(${renderColumnValue(table, column, alias, functions, key)},'null')`;
+    return `${quoteLiteral(opening)}||COALESCE(${renderColumnValue(table, column, alias, functions, detail)},'null')`;
   });
   return `(${members.join('||')}||'}')`;
 }
 
-/** JSON text of one column, NULL for NULL. `keyText` is an SQL expression that goes into the detail of a refusal. */
+/** JSON text of one column, NULL for NULL. `detail` is an SQL expression for the detail of a refusal. */
 export function renderColumnValue(
   table: TableDescription,
   column: ColumnDescription,
   alias: string,
   functions: RenderFunctions,
-  keyText: string,
+  detail: string,
 ): string {
   const value = columnRef(alias, column.name);
-  const refuse = (): string => refuseValue(table, column, functions, keyText);
+  const refuse = (): string => refuseValue(table, column, functions, detail);
   switch (column.family) {
     case 'integer':
     case 'uuid':
@@ -101,9 +106,9 @@ function renderJson(value: string, jsonAsText: boolean): string {
   return jsonAsText ? `pg_catalog.to_json(${text})::pg_catalog.text` : text;
 }
 
-function refuseValue(table: TableDescription, column: ColumnDescription, functions: RenderFunctions, keyText: string): string {
+function refuseValue(table: TableDescription, column: ColumnDescription, functions: RenderFunctions, detail: string): string {
   const names = [table.schema, table.table, column.name].map(quoteLiteral).join(',');
-  return `${functions.notRepresentable}(${names},${keyText})`;
+  return `${functions.notRepresentable}(${names},${detail})`;
 }
 
 /** Members `"schema":…,"table":…` as an SQL constant: part of every wire row and of every canonical row. */

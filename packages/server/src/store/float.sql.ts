@@ -48,7 +48,7 @@ export function notRepresentableBody(): string {
   return `
 BEGIN
   RAISE EXCEPTION USING ERRCODE = 'OV002', MESSAGE = 'value cannot be represented on the wire',
-    SCHEMA = schema_name, TABLE = table_name, COLUMN = column_name, DETAIL = COALESCE(key_text, '');
+    SCHEMA = schema_name, TABLE = table_name, COLUMN = column_name, DETAIL = COALESCE(detail_text, '');
 END`;
 }
 
@@ -65,7 +65,7 @@ export function renderFunctionDefinitions(): readonly FunctionDefinition[] {
     },
     {
       name: 'raise_not_representable',
-      args: 'schema_name text, table_name text, column_name text, key_text text',
+      args: 'schema_name text, table_name text, column_name text, detail_text text',
       returns: 'text',
       volatility: 'v',
       isStrict: false,

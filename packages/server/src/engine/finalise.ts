@@ -1,0 +1,230 @@
+/**
+ * Ends a bundle transaction (server.md 7.3 steps 6 and 7): runs deferred triggers and constraints, turns touched keys into bundle
+ * rows, and advances the scope. The number of round trips does not depend on the number of rows.
+ */
+import { SyncError } from '@oversync/protocol';
+import type { Sha256Factory } from '@oversync/protocol';
+
+import type { PgTransaction } from '../ports/postgres.ts';
+import type { Catalog, TableDescription } from '../rules/table-description.ts';
+import { capturedTablesSql, writeBundleParams, writeBundleSql, writeRowsParams, writeRowsSql } from '../store/finalise.sql.ts';
+import { metadataNames } from '../store/metadata.sql.ts';
+import type { MetadataNames } from '../store/metadata.sql.ts';
+import { RowReader } from '../store/row-reader.ts';
+import { hashStoredBlocks } from './hash-blocks.ts';
+import type { ResolvedOptions } from './options.ts';
+import { createFastSha256 } from './platform-hash.ts';
+
+/** Options that a finalised bundle is bound by. */
+export type FinaliseOptions = Pick<
+  ResolvedOptions,
+  | 'metadataSchema'
+  | 'maxRowsPerBundle'
+  | 'maxBytesPerBundle'
+  | 'maxBytesPerSnapshotRow'
+  | 'retainedBundlesPerScope'
+  | 'retainedBundleAgeMs'
+  | 'retainedBundleBytesPerScope'
+  | 'retentionPruneBatchSize'
+>;
+
+export interface FinaliseEnvironment {
+  readonly catalog: Catalog;
+  readonly options: FinaliseOptions;
+  /** Default: the platform's own SHA-256. */
+  readonly createHash?: Sha256Factory;
+}
+
+/** The transaction to end. Its scope row is locked by the caller, its bundle context is open with the same token. */
+export interface FinaliseInput {
+  readonly scopePk: string;
+  readonly scopeId: string;
+  readonly captureToken: string;
+  /** Head of the locked scope row; the bundle gets the next number. */
+  readonly head: bigint;
+  readonly sourceId: string;
+  readonly sourceKind: 'client' | 'server';
+  readonly sourceBundleId: bigint;
+  /** Empty for a server write without one. */
+  readonly canonicalRequestHash: string;
+  readonly operationHash?: string;
+  /** The staged push that was applied; absent for server writes. */
+  readonly push?: {
+    readonly pushId: string;
+    /** Tables that have rows in the push. */
+    readonly tableIds: readonly number[];
+    readonly rowCount: number;
+  };
+}
+
+export interface FinalisedBundle {
+  readonly bundleSeq: bigint;
+  readonly rowCount: number;
+  readonly bundleHash: string;
+  readonly canonicalBytes: bigint;
+  readonly wireBytes: bigint;
+  /** RFC 3339, UTC, by the database clock. */
+  readonly committedAt: string;
+  readonly retainedBundleFloor: bigint;
+  /** Pushed inserts and updates whose row is not there: suppressed by a trigger, or lost before. They were healed as DELETE. */
+  readonly lostRowCount: number;
+}
+
+/**
+ * Writes the bundle and closes the bundle context: later writes to registered tables in this transaction are refused.
+ *
+ * @throws SyncError `no_captured_changes` when nothing was touched; `push_commit_invalid` with `limit_exceeded` above a bundle limit,
+ * or with `violation` for a JSON number that has no binary64. A value that PostgreSQL cannot render raises a `PgFault` with SQLSTATE
+ * OV002, its `detail` being `ordinal:key`; faults of deferred constraints are passed on. The caller rolls back in all these cases.
+ */
+export async function finaliseBundle(tx: PgTransaction, environment: FinaliseEnvironment, input: FinaliseInput): Promise<FinalisedBundle> {
+  const m = metadataNames(environment.options.metadataSchema);
+  await tx.script('SET CONSTRAINTS ALL IMMEDIATE');
+  const touched = await loadTouchedTables(tx, m, environment.catalog, input);
+  const bundleSeq = input.head + 1n;
+  const rows = await writeRows(tx, m, touched, input, bundleSeq);
+  checkLimits(environment.options, rows);
+  const hashed =
+    rows.hash ??
+    (await hashStoredBlocks(tx, m, {
+      scopePk: input.scopePk,
+      bundleSeq,
+      pushedRowCount: input.push?.rowCount ?? 0,
+      createHash: environment.createHash ?? createFastSha256,
+    }));
+  checkBytes(environment.options, hashed.canonicalBytes);
+  return writeBundle(tx, m, environment.options, input, { ...rows, ...hashed, bundleSeq });
+}
+
+interface TouchedTables {
+  readonly pushed: readonly TableDescription[];
+  readonly captured: readonly TableDescription[];
+}
+
+async function loadTouchedTables(tx: PgTransaction, m: MetadataNames, catalog: Catalog, input: FinaliseInput): Promise<TouchedTables> {
+  const { rows } = await tx.query(capturedTablesSql(m), [input.scopePk, input.captureToken]);
+  const captured = rows.map((row) => new RowReader(row).int());
+  const describe = (tableId: number): TableDescription => {
+    const table = catalog.byId.get(tableId);
+    if (table === undefined) throw new TypeError(`table ${String(tableId)} was touched but is not registered`);
+    return table;
+  };
+  const touched = { pushed: (input.push?.tableIds ?? []).map(describe), captured: captured.map(describe) };
+  if (touched.pushed.length + touched.captured.length === 0) throw new SyncError('no_captured_changes');
+  return touched;
+}
+
+interface WrittenRows {
+  readonly rowCount: number;
+  readonly wireBytes: bigint;
+  readonly largestRowBytes: bigint;
+  readonly lostRowCount: number;
+  /** Undefined where the rows have to be hashed in the process. */
+  readonly hash: HashedRows | undefined;
+}
+
+interface HashedRows {
+  readonly bundleHash: string;
+  readonly canonicalBytes: bigint;
+}
+
+async function writeRows(
+  tx: PgTransaction,
+  m: MetadataNames,
+  touched: TouchedTables,
+  input: FinaliseInput,
+  bundleSeq: bigint,
+): Promise<WrittenRows> {
+  // Nested JSON is stored with the digits of the database; only the process can canonicalise its numbers for the hash.
+  const wantsHash = ![...touched.pushed, ...touched.captured].some((table) => table.hasNestedJson);
+  const params = writeRowsParams({
+    scopePk: input.scopePk,
+    scopeId: input.scopeId,
+    bundleSeq: String(bundleSeq),
+    pushedRowCount: String(input.push?.rowCount ?? 0),
+    captureToken: input.captureToken,
+    pushId: input.push?.pushId ?? null,
+  });
+  const result = await tx.query(writeRowsSql(m, { ...touched, wantsHash }), params);
+  const row = new RowReader(result.rows[0] ?? []);
+  const rowCount = row.int();
+  if (rowCount === 0) throw new SyncError('no_captured_changes');
+  const wireBytes = row.bigint();
+  const canonicalBytes = row.bigint();
+  const largestRowBytes = BigInt(row.optional() ?? '0');
+  const lostRowCount = row.int();
+  const bundleHash = row.optional();
+  return {
+    rowCount,
+    wireBytes,
+    largestRowBytes,
+    lostRowCount,
+    hash: bundleHash === undefined ? undefined : { bundleHash, canonicalBytes },
+  };
+}
+
+function checkLimits(options: FinaliseOptions, rows: WrittenRows): void {
+  if (options.maxRowsPerBundle !== null && rows.rowCount > options.maxRowsPerBundle) {
+    throw limitExceeded('maxRowsPerBundle', options.maxRowsPerBundle, BigInt(rows.rowCount));
+  }
+  if (rows.largestRowBytes > BigInt(options.maxBytesPerSnapshotRow)) {
+    throw limitExceeded('maxBytesPerSnapshotRow', options.maxBytesPerSnapshotRow, rows.largestRowBytes);
+  }
+}
+
+function checkBytes(options: FinaliseOptions, canonicalBytes: bigint): void {
+  if (options.maxBytesPerBundle !== null && canonicalBytes > BigInt(options.maxBytesPerBundle)) {
+    throw limitExceeded('maxBytesPerBundle', options.maxBytesPerBundle, canonicalBytes);
+  }
+}
+
+function limitExceeded(name: keyof FinaliseOptions, limit: number, actual: bigint): SyncError {
+  return new SyncError('push_commit_invalid', {
+    message: `the bundle exceeds ${name}`,
+    details: { limit_exceeded: { name, limit, actual: Number(actual) } },
+  });
+}
+
+async function writeBundle(
+  tx: PgTransaction,
+  m: MetadataNames,
+  options: FinaliseOptions,
+  input: FinaliseInput,
+  bundle: WrittenRows & HashedRows & { readonly bundleSeq: bigint },
+): Promise<FinalisedBundle> {
+  const text = (value: number | null): string | null => (value === null ? null : String(value));
+  const { rows } = await tx.query(
+    writeBundleSql(m),
+    writeBundleParams({
+      scopePk: input.scopePk,
+      bundleSeq: String(bundle.bundleSeq),
+      sourceId: input.sourceId,
+      sourceBundleId: String(input.sourceBundleId),
+      rowCount: String(bundle.rowCount),
+      bundleHash: bundle.bundleHash,
+      canonicalRequestHash: input.canonicalRequestHash,
+      operationHash: input.operationHash ?? null,
+      canonicalBytes: String(bundle.canonicalBytes),
+      wireBytes: String(bundle.wireBytes),
+      sourceKind: input.sourceKind,
+      pushId: input.push?.pushId ?? null,
+      captureToken: input.captureToken,
+      retainedBundles: text(options.retainedBundlesPerScope),
+      retainedAgeMs: text(options.retainedBundleAgeMs),
+      retainedBytes: text(options.retainedBundleBytesPerScope),
+      pruneBatch: String(options.retentionPruneBatchSize),
+    }),
+  );
+  const row = new RowReader(rows[0] ?? []);
+  const retainedBundleFloor = row.bigint();
+  return {
+    bundleSeq: bundle.bundleSeq,
+    rowCount: bundle.rowCount,
+    bundleHash: bundle.bundleHash,
+    canonicalBytes: bundle.canonicalBytes,
+    wireBytes: bundle.wireBytes,
+    committedAt: row.text(),
+    retainedBundleFloor,
+    lostRowCount: bundle.lostRowCount,
+  };
+}

@@ -1,0 +1,108 @@
+import { canonicalJson, committedRowText, isJsonObject, parseJson, RowHasher, SyncError } from '@oversync/protocol';
+import type { JsonObject, JsonValue, Sha256Factory } from '@oversync/protocol';
+
+import type { PgTransaction } from '../ports/postgres.ts';
+import { createViolationError } from '../rules/violation.ts';
+import { copyJsonOut } from '../store/block-copy.ts';
+import { blockTextsSql } from '../store/finalise.sql.ts';
+import type { MetadataNames } from '../store/metadata.sql.ts';
+
+/** Deeper than any stored value: PostgreSQL's own JSON reader gives up long before. */
+const STORED_DEPTH_MAX = 100_000;
+
+export interface StoredBlocks {
+  readonly scopePk: string;
+  readonly bundleSeq: bigint;
+  /** Rows with a lower ordinal were pushed, so that a violation can name the ordinal of the push. */
+  readonly pushedRowCount: number;
+  readonly createHash: Sha256Factory;
+}
+
+/**
+ * Bundle hash and canonical length of rows that were just stored, read back block by block through one COPY: for nested JSON,
+ * whose canonical form only the process can make, and for bundles too large to be hashed as one value.
+ *
+ * @throws SyncError `push_commit_invalid` with violation `not_representable` for a JSON number outside binary64.
+ */
+export async function hashStoredBlocks(
+  tx: PgTransaction,
+  m: MetadataNames,
+  blocks: StoredBlocks,
+): Promise<{ readonly bundleHash: string; readonly canonicalBytes: bigint }> {
+  const hasher = new RowHasher(blocks.createHash);
+  const copy = tx.copyTo(copyJsonOut(blockTextsSql(m, blocks.scopePk, String(blocks.bundleSeq))));
+  for await (const block of splitLines(copy)) addBlock(hasher, block, blocks);
+  return { bundleHash: hasher.digestHex(), canonicalBytes: hasher.byteCount };
+}
+
+/** JSON text holds no raw newline, so each line is one block. */
+async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let pending = '';
+  for await (const chunk of chunks) {
+    const lines = decoder.decode(chunk, { stream: true }).split('\n');
+    lines[0] = pending + (lines[0] ?? '');
+    pending = lines.pop() ?? '';
+    yield* lines;
+  }
+  if (pending !== '') yield pending;
+}
+
+function addBlock(hasher: RowHasher, block: string, { bundleSeq, pushedRowCount }: StoredBlocks): void {
+  const rows = parseJson(`[${block}]`, { depthMax: STORED_DEPTH_MAX });
+  if (!Array.isArray(rows)) throw new TypeError('a stored block is not a list of rows');
+  for (const row of rows) {
+    const ordinal = hasher.rowCount;
+    hasher.addRow(canonicalRow(row, bundleSeq, ordinal, ordinal < pushedRowCount));
+  }
+}
+
+function canonicalRow(row: JsonValue, bundleSeq: bigint, ordinal: number, isPushed: boolean): string {
+  if (!isJsonObject(row)) throw new TypeError('a stored row is not an object');
+  const { schema, table, key, op, payload } = row;
+  if (typeof schema !== 'string' || typeof table !== 'string' || !isJsonObject(key) || !isRowOp(op)) {
+    throw new TypeError('a stored row lacks a member');
+  }
+  const content = payload === undefined ? null : payload;
+  if (content !== null && !isJsonObject(content)) throw new TypeError('a stored payload is not an object');
+  try {
+    return committedRowText({ schema, table, key, op, row_version: bundleSeq, payload: content }, ordinal);
+  } catch (cause) {
+    throw notRepresentable({ schema, table, key, ordinal: isPushed ? ordinal : undefined }, content, cause);
+  }
+}
+
+function isRowOp(op: JsonValue | undefined): op is 'INSERT' | 'UPDATE' | 'DELETE' {
+  return op === 'INSERT' || op === 'UPDATE' || op === 'DELETE';
+}
+
+interface FaultyRow {
+  readonly schema: string;
+  readonly table: string;
+  readonly key: JsonObject;
+  readonly ordinal: number | undefined;
+}
+
+function notRepresentable(row: FaultyRow, payload: JsonObject | null, cause: unknown): SyncError {
+  const column = Object.entries(payload ?? {}).find(([, value]) => !hasCanonicalText(value))?.[0];
+  const key = Object.fromEntries(Object.entries(row.key).map(([name, value]) => [name, String(value)]));
+  const violation = {
+    kind: 'not_representable' as const,
+    schema: row.schema,
+    table: row.table,
+    category: 'non_finite' as const,
+    key,
+    ...(column === undefined ? {} : { column }),
+    ...(row.ordinal === undefined ? {} : { row_ordinal: row.ordinal }),
+  };
+  return createViolationError('push_commit_invalid', violation, cause);
+}
+
+function hasCanonicalText(value: JsonValue): boolean {
+  try {
+    canonicalJson(value);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * The statements that end a bundle transaction (server.md 7.3 step 7, 7.4). The first one reads every touched key once and
+ * writes rows and versions; its size grows with the number of touched tables, never with rows.
+ */
+import { columnRef, keyFromBytes, keyFromText, keyMember, keyTextFromBytes, keyTextOfRow, renderPayload, tableMembers, tableRef } from '../rules/render-sql.ts';
+import { quoteLiteral } from '../rules/sql-text.ts';
+import { SCOPE_COLUMN } from '../rules/table-description.ts';
+import type { TableDescription } from '../rules/table-description.ts';
+import { CONTEXT_SETTINGS } from './capture.sql.ts';
+import type { MetadataNames } from './metadata.sql.ts';
+
+/** Rows of one stored block. With more, the array of lengths would leave the tuple, and reading it would cost another look-up. */
+export const BLOCK_ROWS_MAX = 448;
+
+/** Bytes at which a block is cut; one row more may stand in it. Bounds what a reader holds in memory at once. */
+export const BLOCK_BYTES = 1_048_576;
+
+/**
+ * Canonical bytes up to which PostgreSQL computes the bundle hash: it holds about three copies of the text. Larger bundles are
+ * streamed through the process.
+ */
+export const SQL_HASH_BYTES_MAX = 67_108_864;
+
+/** Bytes of `,"op":"INSERT"`, which a bundle row has and a snapshot row has not; UPDATE is as long. */
+const OP_MEMBER_BYTES = 14;
+
+/** Bytes of `,"row_ordinal":"` and `"` and of the quotes around the version: what a canonical row has more than a wire row. */
+const CANONICAL_EXTRA_BYTES = 19;
+
+/** Bytes of `,"payload":null`: a canonical DELETE has it, a wire DELETE has not. */
+const NULL_PAYLOAD_BYTES = 15;
+
+/** White space of ECMAScript: a text key of nothing else is blank, and clients cannot read it back. */
+const WHITE_SPACE =
+  '\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff';
+
+/** `$1 scope_pk, $2 capture token`: tables that anything but the push itself touched. */
+export function capturedTablesSql(m: MetadataNames): string {
+  return `SELECT DISTINCT table_id FROM ${m.capture} WHERE scope_pk = $1::int8 AND token = $2::uuid`;
+}
+
+/** Parameters of {@link writeRowsSql}, in this order. */
+export interface WriteRowsParams {
+  readonly scopePk: string;
+  readonly scopeId: string;
+  readonly bundleSeq: string;
+  /** Rows pushed; the ordinals of other rows follow. */
+  readonly pushedRowCount: string;
+  readonly captureToken: string;
+  readonly pushId: string | null;
+}
+
+export function writeRowsParams(p: WriteRowsParams): readonly (string | null)[] {
+  return [p.scopePk, p.scopeId, p.bundleSeq, p.pushedRowCount, p.captureToken, p.pushId];
+}
+
+const SCOPE_PK = '$1::int8';
+const SCOPE_ID = '$2::text';
+const BUNDLE_SEQ = '$3::int8';
+const PUSHED_ROW_COUNT = '$4::int8';
+const CAPTURE_TOKEN = '$5::uuid';
+const PUSH_ID = '$6::uuid';
+
+export interface TouchedTables {
+  /** Tables with rows in `push_row`. */
+  readonly pushed: readonly TableDescription[];
+  /** Tables with keys in `capture`. */
+  readonly captured: readonly TableDescription[];
+  /** Whether the hash is wanted from PostgreSQL; it is NULL where the text is too long for that. */
+  readonly wantsHash: boolean;
+}
+
+/**
+ * Writes blocks, row versions and tombstones of the touched keys, at least one table; one row: row count, wire bytes, canonical bytes, largest snapshot row, pushed rows
+ * that are gone, hash or NULL. Byte counts are NULL without rows.
+ *
+ * Known versions are updated and new ones inserted in key order, without ON CONFLICT: two to four times cheaper.
+ */
+export function writeRowsSql(m: MetadataNames, touched: TouchedTables): string {
+  const tables = [...new Map([...touched.pushed, ...touched.captured].map((table) => [table.tableId, table])).values()];
+  const names = caseByTable(tables, tableMembers);
+  return `
+WITH input AS (SELECT ${SCOPE_PK}, ${SCOPE_ID}, ${BUNDLE_SEQ}, ${PUSHED_ROW_COUNT}, ${CAPTURE_TOKEN}, ${PUSH_ID}), ${imageCtes(m, touched)}, wired AS (
+  SELECT i.ord, i.table_id, i.payload IS NULL AS is_delete,
+    '{' || ${names} || ',' || i.head || ',"row_version":' || ${BUNDLE_SEQ}::text || COALESCE(',"payload":' || i.payload, '') || '}' AS wire
+  FROM image i
+), sized AS (
+  SELECT w.*, octet_length(w.wire) AS bytes, sum(octet_length(w.wire)) OVER (ORDER BY w.ord) AS bytes_upto FROM wired w
+), blocks AS (
+  INSERT INTO ${m.bundleBlock} (scope_pk, bundle_seq, first_row_ordinal, row_count, shape_keys, row_lengths, row_texts)
+  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, min(z.ord), count(*),
+    ${shapeKeysExpression(tables)},
+    array_agg(z.bytes ORDER BY z.ord), string_agg(z.wire, ',' ORDER BY z.ord)
+  FROM sized z
+  GROUP BY z.ord / ${String(BLOCK_ROWS_MAX)}, (z.bytes_upto - 1) / ${String(BLOCK_BYTES)}
+), inserted AS (
+  INSERT INTO ${m.rowState} (scope_pk, table_id, key_bytes, version, deleted)
+  SELECT ${SCOPE_PK}, i.table_id, i.key_bytes, ${BUNDLE_SEQ}, i.payload IS NULL FROM image i WHERE NOT i.is_known ORDER BY i.table_id, i.key_bytes
+), updated AS (
+  UPDATE ${m.rowState} s SET version = ${BUNDLE_SEQ}, deleted = i.payload IS NULL
+  FROM image i
+  WHERE i.is_known AND s.scope_pk = ${SCOPE_PK} AND s.table_id = i.table_id AND s.key_bytes = i.key_bytes
+), buried AS (
+  INSERT INTO ${m.tombstone} (scope_pk, version, table_id, key_bytes)
+  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, i.table_id, i.key_bytes FROM image i WHERE i.payload IS NULL ORDER BY i.table_id, i.key_bytes
+), totals AS (
+  SELECT count(*) AS row_count, sum(bytes) + count(*) - 1 AS wire_bytes,
+    sum(bytes + ${String(CANONICAL_EXTRA_BYTES)} + length(ord::text) + CASE WHEN is_delete THEN ${String(NULL_PAYLOAD_BYTES)} ELSE 0 END)
+      + count(*) + 1 AS canonical_bytes,
+    max(bytes - ${String(OP_MEMBER_BYTES)}) FILTER (WHERE NOT is_delete) AS largest_row
+  FROM sized
+)
+SELECT t.row_count, t.wire_bytes, t.canonical_bytes, t.largest_row, (SELECT count(*) FROM image WHERE is_lost),
+  ${touched.wantsHash ? hashExpression(names) : 'NULL::text'}
+FROM totals t`;
+}
+
+function shapeKeysExpression(tables: readonly TableDescription[]): string {
+  const key = caseByTable(tables, (table) => quoteLiteral(`${String(table.tableId)}:${String(table.shapeId)}`));
+  if (tables.length === 1) return `ARRAY[${key}]`;
+  return `ARRAY(SELECT DISTINCT ${key} FROM unnest(array_agg(z.table_id)) AS i (table_id) ORDER BY 1)`;
+}
+
+function hashExpression(names: string): string {
+  return `CASE WHEN t.canonical_bytes <= ${String(SQL_HASH_BYTES_MAX)} THEN (
+    SELECT encode(sha256(convert_to('[' || COALESCE(string_agg('{' || i.head || ',"payload":' || COALESCE(i.payload, 'null')
+      || ',"row_ordinal":"' || i.ord::text || '","row_version":"' || ${BUNDLE_SEQ}::text || '",' || ${names} || '}', ',' ORDER BY i.ord), '') || ']', 'UTF8')), 'hex')
+    FROM image i
+  ) END`;
+}
+
+/** `image`: one row per bundle row. `head` is what wire and canonical form share: the members key and op. */
+function imageCtes(m: MetadataNames, touched: TouchedTables): string {
+  const pushed = touched.pushed.map((table) => pushedRowsSql(m, table));
+  if (touched.captured.length === 0) return `image AS MATERIALIZED (${pushed.join('\nUNION ALL ')})`;
+  const others = `other AS MATERIALIZED (${touched.captured.map((table) => capturedRowsSql(m, table)).join('\nUNION ALL ')})`;
+  const numbered = `SELECT ${PUSHED_ROW_COUNT} + row_number() OVER (ORDER BY o.first_ordinal, o.table_id, o.key_bytes) - 1, o.table_id, o.key_bytes, o.is_known, false, o.head, o.payload FROM other o`;
+  return `touched AS MATERIALIZED (${touchedKeysSql(m, touched)}), ${others}, image (ord, table_id, key_bytes, is_known, is_lost, head, payload) AS MATERIALIZED (${[...pushed, numbered].join('\nUNION ALL ')})`;
+}
+
+/**
+ * Keys that were touched and not pushed. Grouped rather than anti-joined: the planner knows nothing about the stage and might
+ * compare every captured key with every staged row.
+ */
+function touchedKeysSql(m: MetadataNames, touched: TouchedTables): string {
+  const captured = `SELECT c.table_id, c.key_bytes, c.ordinal, false AS is_pushed FROM ${m.capture} c WHERE c.scope_pk = ${SCOPE_PK} AND c.token = ${CAPTURE_TOKEN}`;
+  const pushed = `SELECT p.table_id, p.key_bytes, NULL::int8, true FROM ${m.pushRow} p WHERE p.scope_pk = ${SCOPE_PK} AND p.push_id = ${PUSH_ID}`;
+  const keys = touched.pushed.length === 0 ? captured : `${captured} UNION ALL ${pushed}`;
+  return `SELECT k.table_id, k.key_bytes, min(k.ordinal) AS first_ordinal FROM (${keys}) k GROUP BY k.table_id, k.key_bytes HAVING NOT bool_or(k.is_pushed)`;
+}
+
+function pushedRowsSql(m: MetadataNames, table: TableDescription): string {
+  const present = `${columnRef('b', table.keyColumn)} IS NOT NULL`;
+  const detail = `p.row_ordinal::text||':'||p.key_text`;
+  return `
+  SELECT p.row_ordinal::int8 AS ord, p.table_id, p.key_bytes, s.version IS NOT NULL AS is_known,
+    p.op <> 'DELETE' AND NOT (${present}) AS is_lost,
+    ${keyMember(table, 'p.key_text')} || ${opMember(present)} AS head,
+    CASE WHEN ${present} THEN ${renderPayload(table, 'b', m, detail)} END AS payload
+  FROM ${m.pushRow} p
+  LEFT JOIN ${m.rowState} s ON s.scope_pk = ${SCOPE_PK} AND s.table_id = ${String(table.tableId)} AND s.key_bytes = p.key_bytes
+  LEFT JOIN ${tableRef(table)} b ON ${scopeIs('b')} AND ${columnRef('b', table.keyColumn)} = ${keyFromText(table, 'p.key_text')}
+  WHERE p.scope_pk = ${SCOPE_PK} AND p.push_id = ${PUSH_ID} AND p.table_id = ${String(table.tableId)}`;
+}
+
+/** Keys that are neither there nor were live before leave no trace. */
+function capturedRowsSql(m: MetadataNames, table: TableDescription): string {
+  const present = `${columnRef('b', table.keyColumn)} IS NOT NULL`;
+  const key = keyTextOfRow(table, 'b');
+  return `
+  SELECT k.first_ordinal, k.table_id, k.key_bytes, s.version IS NOT NULL AS is_known,
+    ${keyMember(table, keyTextFromBytes(table, 'k.key_bytes'))} || ${opMember(present)} AS head,
+    CASE WHEN ${present} THEN ${refuseBlankKey(m, table, key)}${renderPayload(table, 'b', m, `':'||${key}`)} END AS payload
+  FROM touched k
+  LEFT JOIN ${m.rowState} s ON s.scope_pk = ${SCOPE_PK} AND s.table_id = ${String(table.tableId)} AND s.key_bytes = k.key_bytes
+  LEFT JOIN ${tableRef(table)} b ON ${scopeIs('b')} AND ${columnRef('b', table.keyColumn)} = ${keyFromBytes(table, 'k.key_bytes')}
+  WHERE k.table_id = ${String(table.tableId)} AND (${present} OR NOT s.deleted)`;
+}
+
+function scopeIs(alias: string): string {
+  return `${columnRef(alias, SCOPE_COLUMN)} = ${SCOPE_ID}`;
+}
+
+function opMember(present: string): string {
+  return `CASE WHEN NOT (${present}) THEN ',"op":"DELETE"' WHEN s.deleted IS NOT FALSE THEN ',"op":"INSERT"' ELSE ',"op":"UPDATE"' END`;
+}
+
+/** A pushed key was checked when it came in; one that a trigger stored was not. */
+function refuseBlankKey(m: MetadataNames, table: TableDescription, key: string): string {
+  if (table.keyKind === 'uuid') return '';
+  const names = [table.schema, table.table, table.keyColumn].map(quoteLiteral).join(',');
+  return `CASE WHEN btrim(${key}, ${quoteLiteral(WHITE_SPACE)}) = '' THEN ${m.notRepresentable}(${names},':'||${key}) ELSE '' END||`;
+}
+
+function caseByTable(tables: readonly TableDescription[], value: (table: TableDescription) => string): string {
+  const [only] = tables;
+  if (only !== undefined && tables.length === 1) return value(only);
+  return `CASE i.table_id ${tables.map((table) => `WHEN ${String(table.tableId)} THEN ${value(table)}`).join(' ')} END`;
+}
+
+/** `$1 scope_pk, $2 bundle_seq`, inlined because COPY takes no parameters: row texts of a bundle, one block per line. */
+export function blockTextsSql(m: MetadataNames, scopePk: string, bundleSeq: string): string {
+  return `SELECT row_texts FROM ${m.bundleBlock} WHERE scope_pk = ${BigInt(scopePk)} AND bundle_seq = ${BigInt(bundleSeq)} ORDER BY first_row_ordinal`;
+}
+
+/** Parameters of {@link writeBundleSql}, in this order. Bounds are NULL where the option is off. */
+export interface WriteBundleParams {
+  readonly scopePk: string;
+  readonly bundleSeq: string;
+  readonly sourceId: string;
+  readonly sourceBundleId: string;
+  readonly rowCount: string;
+  readonly bundleHash: string;
+  readonly canonicalRequestHash: string;
+  readonly operationHash: string | null;
+  readonly canonicalBytes: string;
+  readonly wireBytes: string;
+  readonly sourceKind: string;
+  readonly pushId: string | null;
+  readonly captureToken: string;
+  readonly retainedBundles: string | null;
+  readonly retainedAgeMs: string | null;
+  readonly retainedBytes: string | null;
+  /** Most bundles that the floor advances. */
+  readonly pruneBatch: string;
+}
+
+export function writeBundleParams(p: WriteBundleParams): readonly (string | null)[] {
+  return [
+    ...[p.scopePk, p.bundleSeq, p.sourceId, p.sourceBundleId, p.rowCount, p.bundleHash, p.canonicalRequestHash],
+    ...[p.operationHash, p.canonicalBytes, p.wireBytes, p.sourceKind, p.pushId, p.captureToken],
+    ...[p.retainedBundles, p.retainedAgeMs, p.retainedBytes, p.pruneBatch],
+  ];
+}
+
+/**
+ * Writes the header, advances head and floor of the scope that the caller has locked, the source's watermark, ends the push
+ * session and closes the bundle context. One row: new floor, commit time. No row when head was not what the caller saw.
+ *
+ * The floor never reaches the new bundle, whatever the limits say: its writer still has to read the committed rows.
+ */
+export function writeBundleSql(m: MetadataNames): string {
+  return `
+WITH before AS (
+  SELECT s.floor, s.wire_bytes FROM ${m.scope} s WHERE s.scope_pk = $1::int8
+), oldest AS (
+  SELECT b.bundle_seq, b.wire_bytes, b.wire_bytes_total, b.committed_at
+  FROM ${m.bundle} b, before
+  WHERE ($15::int8 IS NOT NULL OR $16::int8 IS NOT NULL) AND b.scope_pk = $1::int8 AND b.bundle_seq > before.floor
+  ORDER BY b.bundle_seq LIMIT $17::int4
+), wanted AS (
+  SELECT GREATEST(
+    $2::int8 - $14::int8,
+    (SELECT max(o.bundle_seq) FROM oldest o WHERE o.committed_at < clock_timestamp() - $15::int8 * interval '1 millisecond'),
+    (SELECT max(o.bundle_seq) FROM oldest o WHERE before.wire_bytes + $10::int8 - (o.wire_bytes_total - o.wire_bytes) > $16::int8)
+  ) AS floor
+  FROM before
+), scope AS (
+  UPDATE ${m.scope} s SET
+    head = $2::int8, bundle_count = s.bundle_count + 1, bundle_bytes = s.bundle_bytes + $9::int8, wire_bytes = s.wire_bytes + $10::int8,
+    floor = GREATEST(s.floor, LEAST(COALESCE(wanted.floor, 0), s.floor + $17::int4, $2::int8 - 1)),
+    state = 'initialized', lease_source_id = NULL, initialization_id = NULL, lease_expires_at = NULL
+  FROM wanted
+  WHERE s.scope_pk = $1::int8 AND s.head = $2::int8 - 1
+  RETURNING s.floor, s.wire_bytes
+), bundle AS (
+  INSERT INTO ${m.bundle} (scope_pk, bundle_seq, source_id, source_bundle_id, row_count, bundle_hash, canonical_request_hash, operation_hash,
+    canonical_bytes, wire_bytes, wire_bytes_total)
+  SELECT $1::int8, $2::int8, $3::text, $4::int8, $5::int4, $6::text, $7::text, $8::text, $9::int8, $10::int8, scope.wire_bytes FROM scope
+  RETURNING committed_at
+), source AS (
+  INSERT INTO ${m.source} AS o (scope_pk, source_id, state, kind, watermark) SELECT $1::int8, $3::text, 'active', $11::text, $4::int8 FROM scope
+  ON CONFLICT (scope_pk, source_id) DO UPDATE SET state = 'active', watermark = excluded.watermark
+), session AS (
+  DELETE FROM ${m.pushSession} WHERE scope_pk = $1::int8 AND push_id = $12::uuid
+), captured AS (
+  DELETE FROM ${m.capture} WHERE scope_pk = $1::int8 AND token = $13::uuid
+)
+SELECT scope.floor, to_char(bundle.committed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), set_config('${CONTEXT_SETTINGS.captureToken}', '', true)
+FROM scope, bundle`;
+}
+
