@@ -172,3 +172,8 @@ export const LISTED_CONFLICTS_MAX = 512;
 
 /** Staged rows that are made again at a time after a table changed during a push. */
 export const REBUILD_ROWS_MAX = 1000;
+
+/** Milliseconds before a lost LISTEN connection is made again; doubles up to {@link LISTENER_RECONNECT_MAX_MS}. */
+export const LISTENER_RECONNECT_MIN_MS = 100;
+/** Longest such pause. */
+export const LISTENER_RECONNECT_MAX_MS = 2000;

@@ -18,6 +18,7 @@ import { createFastSha256 } from './platform-hash.ts';
 import { checkSeedLease, openPush } from './push-access.ts';
 import type { OpenPush } from './push-access.ts';
 import { getRunningHashes } from './push-hash.ts';
+import { getLayoutTag } from './push-layout.ts';
 import { locateConversionFailure } from './push-locate.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
 import { withWriteTransaction } from './transaction.ts';
@@ -98,14 +99,14 @@ async function applyChunk(
     return 'replayed';
   }
   const stagedBytes = checkSize(ctx, open, staging);
-  const { rowLayout } = open.session;
-  if (rowLayout !== null && rowLayout !== staging.catalog.rowLayout)
-    await rebuildStagedRows(ctx, tx, actor, open, staging.catalog);
+  const rowLayout = getLayoutTag(staging.catalog);
+  const isStale = open.session.rowLayout !== null && open.session.rowLayout !== rowLayout;
+  if (isStale) await rebuildStagedRows(ctx, tx, actor, open, staging.catalog);
   const { startRowOrdinal, rows } = staging.chunk;
   const progress = {
     nextRowOrdinal: startRowOrdinal + rows.length,
     stagedBytes,
-    rowLayout: staging.catalog.rowLayout,
+    rowLayout,
     ttlMs: ctx.options.pushSessionTtlMs,
   };
   await stageRows(ctx, tx, actor, open, staging, [...renewal, advanceSession(ctx.names, open, progress)]);

@@ -12,7 +12,7 @@ import { withReadTransaction, withWriteTransaction } from './transaction.ts';
 export async function deletePushSession(ctx: SyncContext, actor: Actor, pushId: string): Promise<void> {
   await withWriteTransaction(ctx, 'push_session_delete', async (tx) => {
     const open = await openPush(ctx, tx, actor, pushId, 'session');
-    await tx.script(deleteSession(ctx.names, open.scopePk, pushId).join(';'));
+    await tx.script(deleteSession(ctx.names, open).join(';'));
   });
 }
 

@@ -124,3 +124,11 @@ export function conversionProbe(table: TableDescription, columnSet: string): str
   if (set.form === 'l') return `p.apply_text::${tableRef(table)} IS NULL`;
   return `(SELECT r IS NULL FROM ${jsonRecord(table, set.columns, 'p.apply_text').replace('LATERAL ', '')})`;
 }
+
+/** Names of the fields of a table's row type, as `rowColumns.join(',')`: read after the apply, when its locks keep them so. */
+export function selectRowColumns(table: TableDescription): string {
+  return (
+    `SELECT pg_catalog.string_agg(a.attname::pg_catalog.text,',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a ` +
+    `WHERE a.attrelid=${quoteLiteral(tableRef(table))}::pg_catalog.regclass AND a.attnum>0 AND NOT a.attisdropped`
+  );
+}

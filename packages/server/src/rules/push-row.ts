@@ -18,3 +18,9 @@ export interface PushRow {
   /** What the row literal or JSON object of the column set holds; `null` for DELETE. */
   readonly applyText: string | null;
 }
+
+/** Reads the text of our own column; anything else is damage. */
+export function parsePushOp(text: string): PushOp {
+  if (text === 'INSERT' || text === 'UPDATE' || text === 'DELETE') return text;
+  throw new TypeError('a staged row has an unknown op');
+}

@@ -6,6 +6,7 @@ import { quoteLiteral } from '../rules/sql-text.ts';
 import { formatInstantSql, selectActorFacts } from './actor-facts.sql.ts';
 import { scopePkSetting } from './capture.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
+import type { PushRef } from './push-row.sql.ts';
 
 /**
  * Waits for writers of the scope; what the following statements of the same script read is newer than all of them. Completes the
@@ -94,11 +95,14 @@ export function deleteSessionsOfSource(m: MetadataNames, scopePk: string, source
   ];
 }
 
-export function deleteSession(m: MetadataNames, scopePk: string, pushId: string): readonly string[] {
-  const id = quoteLiteral(pushId);
+export function deleteStagedRows(m: MetadataNames, push: PushRef): string {
+  return `DELETE FROM ${m.pushRow} WHERE scope_pk=${push.scopePk} AND push_id=${quoteLiteral(push.pushId)}`;
+}
+
+export function deleteSession(m: MetadataNames, push: PushRef): readonly string[] {
   return [
-    `DELETE FROM ${m.pushRow} WHERE scope_pk=${scopePk} AND push_id=${id}`,
-    `DELETE FROM ${m.pushSession} WHERE scope_pk=${scopePk} AND push_id=${id}`,
+    deleteStagedRows(m, push),
+    `DELETE FROM ${m.pushSession} WHERE scope_pk=${push.scopePk} AND push_id=${quoteLiteral(push.pushId)}`,
   ];
 }
 

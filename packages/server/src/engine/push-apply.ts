@@ -1,0 +1,77 @@
+import { APPLY_STATEMENTS_MAX } from '../limits.ts';
+import { PgFault } from '../ports/postgres.ts';
+import type { PgTransaction } from '../ports/postgres.ts';
+import { planApply, selectRowColumns } from '../rules/push-apply-sql.ts';
+import type { ApplyGroup, ApplyStatement, StagedPush } from '../rules/push-apply-sql.ts';
+import type { Catalog, TableDescription } from '../rules/table-description.ts';
+import { createLimitError } from '../rules/violation.ts';
+import { decideViolationKind } from '../rules/violation-map.ts';
+import { applyTableSetting } from '../store/capture.sql.ts';
+import { locateApplyFailure } from './push-apply-failure.ts';
+
+/** Staged rows that are ready to be applied. */
+export interface ApplyInput {
+  readonly staged: StagedPush;
+  readonly groups: readonly ApplyGroup[];
+  readonly catalog: Catalog;
+}
+
+/**
+ * Applies the staged rows to the business tables and lets deferred triggers and constraints run: one round trip, whatever the
+ * number of rows.
+ *
+ * @throws SyncError `push_commit_invalid` with a violation; PgFault for everything that is not the data's fault.
+ */
+export async function applyStagedRows(tx: PgTransaction, input: ApplyInput): Promise<void> {
+  const plan = planApply(input.groups, input.catalog, input.staged);
+  checkStatementCount(plan);
+  const tables = [...new Set(plan.map(({ table }) => table))];
+  try {
+    const results = await tx.script(formatApplyScript(plan, tables));
+    checkRowColumns(
+      tables,
+      results.slice(-tables.length).map(({ rows }) => rows[0]?.[0] ?? ''),
+    );
+  } catch (error) {
+    if (!(error instanceof PgFault) || decideViolationKind(error) === null) throw error;
+    await tx.script('ROLLBACK TO SAVEPOINT applied');
+    throw await locateApplyFailure(tx, input, plan, error);
+  }
+}
+
+function formatApplyScript(plan: readonly ApplyStatement[], tables: readonly TableDescription[]): string {
+  return [
+    'SAVEPOINT applied',
+    'SET CONSTRAINTS ALL DEFERRED',
+    ...plan.flatMap((statement) => formatApplyStatement(statement)),
+    applyTableSetting(null),
+    'SET CONSTRAINTS ALL IMMEDIATE',
+    ...tables.map(selectRowColumns),
+  ].join(';');
+}
+
+/** The setting tells capture which statements are the push's own: their keys are known without it. */
+export function formatApplyStatement({ table, sql }: ApplyStatement, rowOrdinalMax?: number): readonly string[] {
+  return [applyTableSetting(table.tableId), sql(rowOrdinalMax)];
+}
+
+/** Distinct column sets are the only thing by which the number of statements grows. */
+function checkStatementCount(plan: readonly ApplyStatement[]): void {
+  if (plan.length <= APPLY_STATEMENTS_MAX) return;
+  const facts = { name: 'columnSetsPerPush', limit: APPLY_STATEMENTS_MAX, actual: plan.length };
+  throw createLimitError('push_commit_invalid', facts, 'the rows of the push set too many different combinations of columns');
+}
+
+/**
+ * A row literal means something else once a column was added or dropped. The catalog may be a minute old; now that the tables are
+ * locked by the apply, what they look like is certain.
+ */
+function checkRowColumns(tables: readonly TableDescription[], found: readonly string[]): void {
+  tables.forEach((table, index) => {
+    if (found[index] === table.rowColumns.join(',')) return;
+    throw new PgFault('a table changed while its rows were applied', { sqlState: STALE_CATALOG_STATE });
+  });
+}
+
+/** Undefined column: makes the transaction start again with a fresh catalog. */
+const STALE_CATALOG_STATE = '42703';

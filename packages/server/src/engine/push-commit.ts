@@ -1,0 +1,243 @@
+import { isUuidToken, LIMITS, SyncError } from '@oversync/protocol';
+import type { CommitReply } from '@oversync/protocol';
+
+import { PgFault } from '../ports/postgres.ts';
+import type { PgTransaction } from '../ports/postgres.ts';
+import { reportConflicts } from '../rules/conflict-report.ts';
+import { decideSourceAtCommit } from '../rules/lineage-source.ts';
+import type { ApplyGroup, StagedPush } from '../rules/push-apply-sql.ts';
+import type { Catalog } from '../rules/table-description.ts';
+import { bundleContextSettings } from '../store/capture.sql.ts';
+import { loadServerRows } from '../store/conflict.ts';
+import type { FoundConflicts } from '../store/conflict.ts';
+import { deleteStagedRows } from '../store/push-session.sql.ts';
+import type { Actor, SyncContext } from './context.ts';
+import { finaliseBundle } from './finalise.ts';
+import type { FinalisedBundle } from './finalise.ts';
+import { checkSeedLease, checkSourceDecision, openPush } from './push-access.ts';
+import type { OpenPush } from './push-access.ts';
+import { applyStagedRows } from './push-apply.ts';
+import { describeFinaliseFault } from './push-apply-failure.ts';
+import { getRunningHashes } from './push-hash.ts';
+import { getLayoutTag } from './push-layout.ts';
+import { resolvePushOutcome } from './push-outcome.ts';
+import type { SentCommit } from './push-outcome.ts';
+import { rebuildStagedRows } from './push-rebuild.ts';
+import { checkStage, inspectStage } from './push-stage-check.ts';
+import { withScopeWriteTransaction } from './transaction.ts';
+import type { Attempt } from './transaction.ts';
+
+/** Milliseconds spent in the parts of a commit, for events. */
+interface CommitTimes {
+  readonly attempts: number;
+  readonly lockWaitMs: number;
+  readonly applyMs: number;
+  readonly finaliseMs: number;
+}
+
+interface CommittedPush {
+  readonly reply: CommitReply;
+  readonly bundle: FinalisedBundle;
+  readonly open: OpenPush;
+  readonly times: CommitTimes;
+}
+
+/**
+ * Commits a push (protocol.md 8.4, server.md 7.3): one transaction under the scope lock with a constant number of round trips. A
+ * refused commit leaves the session as it was.
+ */
+export async function commitPush(ctx: SyncContext, actor: Actor, pushId: string): Promise<CommitReply> {
+  if (!isUuidToken(pushId)) throw new SyncError('push_session_not_found');
+  try {
+    return await commitOnce(ctx, actor, pushId);
+  } catch (error) {
+    reportRefusal(ctx, error);
+    // A table that changed a moment ago explains a row that does not fit, so look before the client is blamed.
+    if (!isDataError(error) || !(await ctx.refreshCatalog())) throw error;
+    return commitOnce(ctx, actor, pushId);
+  }
+}
+
+function isDataError(error: unknown): boolean {
+  return error instanceof SyncError && error.code === 'push_commit_invalid' && error.cause instanceof PgFault;
+}
+
+async function commitOnce(ctx: SyncContext, actor: Actor, pushId: string): Promise<CommitReply> {
+  const sent: { commit?: SentCommit<CommittedPush> } = {};
+  const captureToken = crypto.randomUUID();
+  const committed = await withScopeWriteTransaction<CommittedPush>(
+    ctx,
+    'push_session_commit',
+    actor.scopeId,
+    async (tx, attempt) => {
+      delete sent.commit;
+      const { value, session, transactionId } = await runCommit(ctx, tx, { actor, pushId, captureToken, attempt });
+      sent.commit = { value, session, transactionId };
+      return value;
+    },
+    {
+      isBulk: true,
+      settings: bundleContextSettings({ scopeId: actor.scopeId, captureToken }),
+      resolveOutcome: async () =>
+        sent.commit === undefined ? { outcome: 'unknown' } : resolvePushOutcome(ctx, actor, sent.commit),
+    },
+  );
+  announce(ctx, actor, committed);
+  return committed.reply;
+}
+
+interface CommitInput {
+  readonly actor: Actor;
+  readonly pushId: string;
+  readonly captureToken: string;
+  readonly attempt: Attempt;
+}
+
+async function runCommit(ctx: SyncContext, tx: PgTransaction, input: CommitInput): Promise<SentCommit<CommittedPush>> {
+  const startedAt = performance.now();
+  const open = await openPush(ctx, tx, input.actor, input.pushId, 'scope');
+  const lockedAt = performance.now();
+  const catalog = ctx.catalog();
+  const groups = await checkPush(ctx, tx, input.actor, open, catalog);
+  const appliedFrom = performance.now();
+  const staged = { pushRow: ctx.names.pushRow, scopeId: input.actor.scopeId, scopePk: open.scopePk, pushId: input.pushId };
+  await applyStagedRows(tx, { staged, groups, catalog });
+  const finalisedFrom = performance.now();
+  const bundle = await finalise(ctx, tx, input, { open, groups, catalog, staged });
+  const [, transaction] = await tx.script(`${deleteStagedRows(ctx.names, open)};SELECT pg_current_xact_id()`);
+  const times = {
+    attempts: input.attempt.number,
+    lockWaitMs: input.attempt.queueWaitMs + lockedAt - startedAt,
+    applyMs: finalisedFrom - appliedFrom,
+    finaliseMs: performance.now() - finalisedFrom,
+  };
+  return {
+    session: open.session,
+    transactionId: transaction?.rows[0]?.[0] ?? '',
+    value: { reply: describeBundle(input.actor, open, bundle), bundle, open, times },
+  };
+}
+
+/**
+ * Steps 2 to 5 of protocol.md 8.4; returns what is to be applied. The whole stage is read in one round trip, then judged in order.
+ */
+async function checkPush(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  open: OpenPush,
+  catalog: Catalog,
+): Promise<readonly ApplyGroup[]> {
+  const { session } = open;
+  if (session.nextRowOrdinal < session.plannedRowCount)
+    throw new SyncError('push_commit_invalid', { message: 'not all planned rows are staged' });
+  if (session.rowLayout !== getLayoutTag(catalog)) await rebuildForCommit(ctx, tx, actor, open, catalog);
+  const report = await inspectStage(ctx, tx, open, catalog);
+  checkStage(report, open, catalog);
+  checkSeedLease(open);
+  checkSourceDecision(decideSourceAtCommit(open.facts.source, actor.sourceId, session.sourceBundleId), actor.sourceId);
+  if (report.conflicts !== null) throw await describeConflicts(ctx, tx, actor, open, report.conflicts);
+  return report.groups;
+}
+
+async function rebuildForCommit(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  open: OpenPush,
+  catalog: Catalog,
+): Promise<void> {
+  try {
+    await rebuildStagedRows(ctx, tx, actor, open, catalog);
+  } catch (error) {
+    if (!(error instanceof SyncError) || error.code !== 'push_chunk_invalid') throw error;
+    throw new SyncError('push_commit_invalid', { message: error.message, details: error.details });
+  }
+}
+
+async function describeConflicts(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  open: OpenPush,
+  conflicts: FoundConflicts,
+): Promise<SyncError> {
+  const push = { scopePk: open.scopePk, pushId: open.pushId, scopeId: actor.scopeId };
+  const serverRows = await loadServerRows(tx, ctx.names, push, conflicts, LIMITS.errorBodyBytesMax);
+  const report = reportConflicts(conflicts.rows, conflicts.count, serverRows);
+  return new SyncError('push_conflict', { details: { ...report } });
+}
+
+interface AppliedPush {
+  readonly open: OpenPush;
+  readonly groups: readonly ApplyGroup[];
+  readonly catalog: Catalog;
+  readonly staged: StagedPush;
+}
+
+async function finalise(ctx: SyncContext, tx: PgTransaction, input: CommitInput, applied: AppliedPush): Promise<FinalisedBundle> {
+  const { open, groups, catalog } = applied;
+  try {
+    return await finaliseBundle(
+      tx,
+      { catalog, options: ctx.options },
+      {
+        scopePk: open.scopePk,
+        scopeId: input.actor.scopeId,
+        captureToken: input.captureToken,
+        head: open.facts.scope.head,
+        sourceId: input.actor.sourceId,
+        sourceKind: 'client',
+        sourceBundleId: open.session.sourceBundleId,
+        canonicalRequestHash: open.session.canonicalRequestHash,
+        push: {
+          pushId: open.pushId,
+          tableIds: [...new Set(groups.map(({ tableId }) => tableId))],
+          rowCount: open.session.plannedRowCount,
+        },
+      },
+    );
+  } catch (error) {
+    throw describeFinaliseFault(error, catalog);
+  }
+}
+
+function describeBundle(actor: Actor, open: OpenPush, bundle: FinalisedBundle): CommitReply {
+  return {
+    bundle_seq: bundle.bundleSeq,
+    source_id: actor.sourceId,
+    source_bundle_id: open.session.sourceBundleId,
+    row_count: bundle.rowCount,
+    bundle_hash: bundle.bundleHash,
+    canonical_request_hash: open.session.canonicalRequestHash,
+  };
+}
+
+/** Everything that may be told once the commit is durable, and not before. */
+function announce(ctx: SyncContext, actor: Actor, committed: CommittedPush): void {
+  const { reply, bundle, open, times } = committed;
+  getRunningHashes(ctx).delete(open.pushId);
+  ctx.publishCommit({
+    scopeId: actor.scopeId,
+    scopePk: open.scopePk,
+    bundleSeq: reply.bundle_seq,
+    sourceId: actor.sourceId,
+    sourceBundleId: reply.source_bundle_id,
+  });
+  ctx.emit({
+    name: 'pushCommitted',
+    rows: open.session.plannedRowCount,
+    effects: bundle.rowCount - open.session.plannedRowCount,
+    bytes: Number(bundle.canonicalBytes),
+    ...times,
+  });
+  if (open.facts.scope.lineage.name !== 'initialized') ctx.emit({ name: 'scopeInitialized' });
+  if (bundle.lostRowCount > 0) ctx.emit({ name: 'driftRepaired' });
+}
+
+function reportRefusal(ctx: SyncContext, error: unknown): void {
+  if (!(error instanceof SyncError)) return;
+  const { code, details } = error;
+  if (code === 'push_conflict') ctx.emit({ name: 'pushConflict', count: Number(details['conflict_count'] ?? 1) });
+  if (code === 'push_commit_invalid') ctx.emit({ name: 'pushRejected', code });
+}
