@@ -1,10 +1,12 @@
 /**
  * `npm run check:packages`: packs each published package as `npm publish` would, has publint and attw look at the tarball, and
- * imports every entry point of the packed files from plain JavaScript. Needs `npm run build` first, and no network.
+ * imports every entry point of the packed files from plain JavaScript. Needs `npm run build` first, and no network; with
+ * `-- --nodes 22,26` the last part runs on those versions of Node as well, which npm then downloads.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
 
 import { capture, PUBLISHED_PACKAGES, ROOT, run } from './run.ts';
 
@@ -22,6 +24,9 @@ interface Packed {
 
 /** Packed paths that a user of the package has no use for. */
 const UNWANTED = /\.test\.|(^|\/)test-[^/]*$|\.tsbuildinfo$/;
+
+const { values } = parseArgs({ options: { nodes: { type: 'string', default: '' } } });
+const otherNodes = values.nodes.split(',').filter((version) => version !== '');
 
 const work = mkdtempSync(join(tmpdir(), 'oversync-packages-'));
 try {
@@ -82,4 +87,5 @@ function importEverything(manifests: readonly Manifest[]): void {
   cpSync(join(ROOT, 'scripts', 'smoke-of-packages.mjs'), smoke);
   writeFileSync(join(work, 'specifiers.json'), JSON.stringify(specifiers));
   run('node', [smoke], work);
+  for (const version of otherNodes) run('npx', ['--yes', '--package', `node@${version}`, 'node', smoke], work);
 }

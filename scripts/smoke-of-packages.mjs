@@ -7,14 +7,32 @@ for (const specifier of specifiers) {
   assert.ok(import.meta.resolve(specifier).endsWith('.js'), `${specifier} is compiled JavaScript`);
   const names = Object.keys(await import(specifier));
   assert.ok(names.length > 0, `${specifier} exports something`);
-  console.log(`${specifier}: ${names.length} exports`);
 }
 
 const { canonicalJson, parseJson, SyncError } = await import('@oversync/protocol');
 assert.equal(canonicalJson(parseJson('{"b":1,"a":"é"}')), '{"a":"é","b":1}');
-assert.equal(typeof (await import('@oversync/client')).createSyncClient, 'function');
+
 const { createSyncServer } = await import('@oversync/server');
 assert.throws(
   () => createSyncServer({}),
   (error) => error instanceof SyncError && error.code === 'options_invalid',
 );
+
+const { createSyncClient } = await import('@oversync/client');
+const { createNodeSqliteDriver } = await import('@oversync/client/node-sqlite');
+const driver = createNodeSqliteDriver(':memory:');
+await driver.exec('CREATE TABLE notes (id TEXT NOT NULL PRIMARY KEY, body TEXT)');
+const client = createSyncClient({
+  driver,
+  baseUrl: 'http://127.0.0.1:9',
+  headers: () => ({}),
+  schema: 'business',
+  tables: [{ tableName: 'notes', syncKeyColumnName: 'id' }],
+});
+await client.open();
+await driver.run('INSERT INTO notes VALUES (?, ?)', ['a', 'b']);
+assert.equal((await client.pendingSyncStatus()).pendingRowCount, 1);
+await client.close();
+driver.close();
+
+console.log(`Node ${process.versions.node}: ${specifiers.length} entry points work`);
