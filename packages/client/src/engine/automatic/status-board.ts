@@ -1,0 +1,57 @@
+import type { SyncError } from '@oversync/protocol';
+
+import type { LoopStateName } from '../../rules/loop-status.ts';
+import type { LoopPending } from './loop-operations.ts';
+
+/** What the loop tells its observers. A new object after every change, the same one as long as nothing changed. */
+export interface LoopStatus extends LoopPending {
+  readonly state: LoopStateName;
+  /** The last error of any part; cleared by the next success of an upload or a download. */
+  readonly lastError: SyncError | null;
+  /** Epoch milliseconds of the last upload or download that the server answered; `null` before the first. */
+  readonly lastSyncedAt: number | null;
+}
+
+const START: LoopStatus = { state: 'idle', lastError: null, lastSyncedAt: null, pendingRowCount: 0, quarantinedRowCount: 0 };
+
+/** Holds the status and tells listeners about changes. A listener that throws does not disturb the loop. */
+export class StatusBoard {
+  readonly #listeners = new Set<(status: LoopStatus) => void>();
+  #status: LoopStatus = START;
+
+  get status(): LoopStatus {
+    return this.#status;
+  }
+
+  subscribe(listener: (status: LoopStatus) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  update(change: Partial<LoopStatus>): void {
+    const next = { ...this.#status, ...change };
+    if (isEqual(next, this.#status)) return;
+    this.#status = next;
+    for (const listener of this.#listeners) notify(listener, next);
+  }
+}
+
+function isEqual(a: LoopStatus, b: LoopStatus): boolean {
+  return (
+    a.state === b.state &&
+    a.lastError === b.lastError &&
+    a.lastSyncedAt === b.lastSyncedAt &&
+    a.pendingRowCount === b.pendingRowCount &&
+    a.quarantinedRowCount === b.quarantinedRowCount
+  );
+}
+
+function notify(listener: (status: LoopStatus) => void, status: LoopStatus): void {
+  try {
+    listener(status);
+  } catch {
+    // The listener's own fault; the loop has no caller it could report it to.
+  }
+}

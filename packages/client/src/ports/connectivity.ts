@@ -1,0 +1,12 @@
+/**
+ * The port that knows whether a network is there. The background loop makes no request while it says no; explicit calls never ask it.
+ * It may be wrong in one direction only: online although nothing can be reached. Then requests fail and are repeated with a back-off.
+ */
+export interface Connectivity {
+  isOnline(): boolean;
+  /** Calls `listener` after every change. Returns the function that ends it. */
+  subscribe(listener: () => void): () => void;
+}
+
+/** For platforms that cannot tell: always online. */
+export const alwaysOnline: Connectivity = { isOnline: () => true, subscribe: () => () => undefined };
