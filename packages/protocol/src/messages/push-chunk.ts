@@ -13,7 +13,7 @@ import type { ViolationKind } from './violation.ts';
  * ordinal counts as 0, an absent list as an empty one.
  */
 export const PushChunkRequestSchema = v.object({
-  start_row_ordinal: v.nullish(Int64Schema, 0n),
+  start_row_ordinal: v.nullish(Int64Schema, 0),
   rows: absent(JsonListSchema),
 });
 

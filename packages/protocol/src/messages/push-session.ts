@@ -8,8 +8,8 @@ import { absent, Int64Schema, NotBlankSchema, parseMessage, RowCountSchema, UtcT
  * a member that is missing counts as 0 or empty, which no range allows.
  */
 export const PushSessionRequestSchema = v.object({
-  source_bundle_id: v.nullish(Int64Schema, 0n),
-  planned_row_count: v.nullish(Int64Schema, 0n),
+  source_bundle_id: v.nullish(Int64Schema, 0),
+  planned_row_count: v.nullish(Int64Schema, 0),
   canonical_request_hash: v.nullish(v.string(), ''),
   /** Only while the scope is being seeded. */
   initialization_id: absent(v.string()),
