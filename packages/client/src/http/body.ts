@@ -89,8 +89,8 @@ function checkEncoding(response: Response): void {
 
 type Interruption = 'silence' | 'aborted';
 
-/** One piece, or `null` at the end. */
-async function readInTime(
+/** One piece, or `null` at the end; rejects after silence. Does not count the bytes. */
+export async function readInTime(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   bounds: BodyBounds,
   clock: Clock,

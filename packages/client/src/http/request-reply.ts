@@ -120,7 +120,8 @@ async function readReply<T>(
   }
 }
 
-async function readRefusal(response: Response, body: BodyReader): Promise<Refusal> {
+/** Reads the body of an answer that is not a success. */
+export async function readRefusal(response: Response, body: BodyReader): Promise<Refusal> {
   const json = tryParseObject(await readAll(body));
   const code = json?.['error'];
   return {
