@@ -1,5 +1,5 @@
 import canonicalize from 'canonicalize';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { canonicalJson, JsonNumber, JsonValueError, parseJson, stringifyJson } from '../index.ts';
 
@@ -56,7 +56,8 @@ describe('[T117] canonical JSON', () => {
   it('sorts names by UTF-16 units, also those that look like array indexes', () => {
     const text = String.raw`{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7,"10":8,"9":9,"\ue000":10}`;
     const sorted = canonicalJson(parseJson(text, { depthMax: 1 }));
-    expect(Object.values(JSON.parse(sorted.replace(/"(1|10|9)":/g, '"_$1":')))).toEqual([2, 4, 8, 9, 6, 7, 1, 5, 10, 3]);
+    const order = [...sorted.matchAll(/:(\d+)/g)].map((match) => match[1]).join(' ');
+    expect(order).toBe('2 4 8 9 6 7 1 5 10 3');
   });
 
   it('gives the number samples of RFC 8785 appendix B', () => {

@@ -1,17 +1,20 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkBooleanBridge, checkDecimalText, checkFloatText, checkIntegerText, formatFloat, JsonNumber } from '../index.ts';
 import type { JsonValue, NumberCategory } from '../index.ts';
 
 const INT8 = [-(2n ** 63n), 2n ** 63n - 1n] as const;
 
-function judge(check: (value: JsonValue) => NumberCategory | null, table: Readonly<Record<string, NumberCategory | null>>): void {
+function expectCategories(
+  check: (value: JsonValue) => NumberCategory | null,
+  table: Readonly<Record<string, NumberCategory | null>>,
+): void {
   for (const [text, category] of Object.entries(table)) expect(check(text), text).toBe(category);
 }
 
 describe('[T114] integer text', () => {
   it('is canonical decimal inside the range of the column', () => {
-    judge((value) => checkIntegerText(value, -32768n, 32767n), {
+    expectCategories((value) => checkIntegerText(value, -32768n, 32767n), {
       '0': null,
       '7': null,
       '-32768': null,
@@ -19,7 +22,7 @@ describe('[T114] integer text', () => {
       '32768': 'out_of_range',
       '-32769': 'out_of_range',
     });
-    judge((value) => checkIntegerText(value, ...INT8), {
+    expectCategories((value) => checkIntegerText(value, ...INT8), {
       '9223372036854775807': null,
       '-9223372036854775808': null,
       '9223372036854775808': 'out_of_range',
@@ -28,7 +31,7 @@ describe('[T114] integer text', () => {
   });
 
   it('is refused with the category that says why', () => {
-    judge((value) => checkIntegerText(value, ...INT8), {
+    expectCategories((value) => checkIntegerText(value, ...INT8), {
       '+1': 'leading_plus',
       '+': 'malformed',
       '01': 'leading_zero',
@@ -62,7 +65,7 @@ describe('[T114] integer text', () => {
 
 describe('[T114] decimal text', () => {
   it('keeps scale and exponent and refuses every negative zero', () => {
-    judge(checkDecimalText, {
+    expectCategories(checkDecimalText, {
       '1234567890.123456789': null,
       '1.25e3': null,
       '1E-7': null,
@@ -87,7 +90,7 @@ describe('[T114] decimal text', () => {
 
 describe('[T114] float text', () => {
   it('is exactly one spelling per value', () => {
-    judge((value) => checkFloatText(value, 'float8'), {
+    expectCategories((value) => checkFloatText(value, 'float8'), {
       '0': null,
       '1': null,
       '9007199254740992': null,
@@ -117,7 +120,7 @@ describe('[T114] float text', () => {
   });
 
   it('of a float4 neither overflows nor vanishes', () => {
-    judge((value) => checkFloatText(value, 'float4'), {
+    expectCategories((value) => checkFloatText(value, 'float4'), {
       '0': null,
       '1.2345678901234567': null,
       '3.4028234663852886e+38': null,
