@@ -1,1 +1,18 @@
-export {};
+export { createSyncServer } from './create-sync-server.ts';
+export type { FetchPlatform, SyncServer } from './create-sync-server.ts';
+export type { BootstrapResult } from './engine/bootstrap.ts';
+export type { EventScope, Logger, Operation, ServerEvent } from './engine/events.ts';
+export type { MaintenanceReport } from './engine/maintenance.ts';
+export type {
+  ActorIdentity,
+  MaintenanceOptions,
+  NullableNumericOptions,
+  NumericOptions,
+  OpsOptions,
+  SyncServerOptions,
+  WatchOptions,
+} from './engine/options.ts';
+export type { Gzip } from './ports/gzip.ts';
+export { PgFault } from './ports/postgres.ts';
+export type { PgBegin, PgListener, PgResult, PgRow, Postgres, PgTransaction, PgValue } from './ports/postgres.ts';
+export type { RegisteredTableConfig } from './rules/table-description.ts';

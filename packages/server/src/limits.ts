@@ -177,3 +177,9 @@ export const REBUILD_ROWS_MAX = 1000;
 export const LISTENER_RECONNECT_MIN_MS = 100;
 /** Longest such pause. */
 export const LISTENER_RECONNECT_MAX_MS = 2000;
+
+/** Milliseconds that a maintenance batch waits for a lock: less than PostgreSQL's deadlock time-out, so that it never costs a request. */
+export const MAINTENANCE_LOCK_TIMEOUT_MS = 100;
+
+/** Milliseconds after which captured keys without a transaction are taken for left-overs. */
+export const CAPTURE_ORPHAN_AGE_MS = 3_600_000;

@@ -1,6 +1,7 @@
 import type { Postgres } from '../ports/postgres.ts';
 import type { Catalog } from '../rules/table-description.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import type { Logger, ServerEvent } from './events.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -36,6 +37,10 @@ export interface SyncContext {
   readonly lifecycle: Lifecycle;
   /** Admits one writer per scope before a connection is taken. */
   readonly queue: ScopeQueue;
+  /** Lets requests for the same scope's snapshot wait for the one that builds the image. */
+  readonly snapshotQueue: ScopeQueue;
+  /** What responses may hold in memory together. */
+  readonly buffers: ByteBudget;
   readonly permits: { readonly snapshotBuild: Permits; readonly snapshotChunk: Permits };
   readonly logger: Logger;
   /** Aborts when the operation has to end: shutdown, or for reads also a client that went away. Undefined outside requests. */

@@ -1,0 +1,35 @@
+import type { IncomingMessage } from 'node:http';
+
+import { toByteStream } from '../http/byte-stream.ts';
+
+const BODILESS_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+const FALLBACK_ORIGIN = 'http://localhost';
+
+/** The Web form of a node request. The body is read only when the handler asks for it. */
+export function toWebRequest(req: IncomingMessage, signal: AbortSignal): Request {
+  const method = req.method ?? 'GET';
+  const headers = toHeaders(req.rawHeaders);
+  if (BODILESS_METHODS.has(method)) return new Request(toUrl(req), { method, headers, signal });
+  // Leaving the body early must not destroy the socket: the answer has to go out on it.
+  const body = toByteStream(req.iterator({ destroyOnReturn: false }), () => {});
+  const init: RequestInit & { readonly duplex: 'half' } = { method, headers, signal, body, duplex: 'half' };
+  return new Request(toUrl(req), init);
+}
+
+/** The path is appended, not resolved: `//other/path` must not become a host. */
+function toUrl(req: IncomingMessage): string {
+  const path = req.url?.startsWith('/') === true ? req.url : '/';
+  const origin = `http://${req.headers.host ?? 'localhost'}`;
+  return URL.canParse(origin) && new URL(origin).pathname === '/' ? `${origin}${path}` : `${FALLBACK_ORIGIN}${path}`;
+}
+
+/** Raw headers keep a header that was sent twice, which `req.headers` may not. */
+function toHeaders(rawHeaders: readonly string[]): Headers {
+  const headers = new Headers();
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    const value = rawHeaders[index + 1];
+    if (name !== undefined && value !== undefined && !name.startsWith(':')) headers.append(name, value);
+  }
+  return headers;
+}

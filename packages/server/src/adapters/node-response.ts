@@ -1,0 +1,36 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+
+import { readStream } from '../http/byte-stream.ts';
+
+/**
+ * Writes a Web response. Waits for the socket whenever it is full, and gives the body up when the client is gone.
+ *
+ * @throws what the body throws; the caller then has to destroy the socket, because status and half of the body are sent.
+ */
+export async function writeWebResponse(response: Response, res: ServerResponse): Promise<void> {
+  res.statusCode = response.status;
+  response.headers.forEach((value, name) => res.setHeader(name, value));
+  // The client may still be sending a body that was refused; nobody will read the rest of it.
+  if (!res.req.complete) res.setHeader('Connection', 'close');
+  if (response.body === null) {
+    res.end();
+    return;
+  }
+  if (response.headers.get('content-length') === null) res.flushHeaders();
+  for await (const chunk of readStream(response.body)) {
+    if (res.destroyed) return;
+    if (!res.write(chunk)) await waitForDrain(res);
+  }
+  res.end();
+}
+
+async function waitForDrain(res: ServerResponse): Promise<void> {
+  if (res.destroyed || !res.writableNeedDrain) return;
+  const settled = new AbortController();
+  try {
+    await Promise.race([once(res, 'drain', { signal: settled.signal }), once(res, 'close', { signal: settled.signal })]);
+  } finally {
+    settled.abort();
+  }
+}

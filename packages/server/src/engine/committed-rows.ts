@@ -1,0 +1,100 @@
+import { SyncError } from '@oversync/protocol';
+
+import type { PgTransaction } from '../ports/postgres.ts';
+import { chooseBlockRange } from '../rules/block-range.ts';
+import { loadActorFacts } from '../store/actor-facts.ts';
+import { copyBlockSlices } from '../store/block-copy.ts';
+import { loadCommittedBlocks } from '../store/committed-blocks.ts';
+import { copyCommittedBlocks } from '../store/reading.sql.ts';
+import { checkActor } from './actor-check.ts';
+import type { Reservation } from './byte-budget.ts';
+import { createBufferedBody, encodeText } from './byte-body.ts';
+import type { ByteBody } from './byte-body.ts';
+import type { Actor, SyncContext } from './context.ts';
+import { withReadTransaction } from './transaction.ts';
+
+export interface CommittedRowsInput {
+  readonly bundleSeq: bigint;
+  /** Ordinal of the last row that the client has; `undefined` for the first page. */
+  readonly afterRowOrdinal: bigint | undefined;
+  readonly maxRows: number;
+}
+
+const PAGE_BYTES_MIN = 64 * 1024;
+const INT4_MAX = 2_147_483_647n;
+
+/** Rows of one committed bundle, always as they were hashed, whatever happened to the tables since. */
+export async function readCommittedRows(ctx: SyncContext, actor: Actor, input: CommittedRowsInput): Promise<ByteBody> {
+  const { maxBytesPerCommittedBundleChunk, lockTimeoutMs } = ctx.options;
+  const reservation = await ctx.buffers.reserve(maxBytesPerCommittedBundleChunk, PAGE_BYTES_MIN, lockTimeoutMs, ctx.signal);
+  try {
+    return await withReadTransaction(ctx, 'committed_bundle_rows', (tx) => readPage(ctx, tx, actor, input, reservation));
+  } catch (error) {
+    reservation.release();
+    throw error;
+  }
+}
+
+async function readPage(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  input: CommittedRowsInput,
+  reservation: Reservation,
+): Promise<ByteBody> {
+  const startedAt = performance.now();
+  const scopePk = await checkRetainedBundle(ctx, tx, actor, input.bundleSeq);
+  const startRowOrdinal = Number(min(input.afterRowOrdinal === undefined ? 0n : input.afterRowOrdinal + 1n, INT4_MAX));
+  const found = await loadCommittedBlocks(tx, ctx.names, {
+    scopePk,
+    bundleSeq: input.bundleSeq,
+    startRowOrdinal,
+    rowCountMax: input.maxRows,
+  });
+  if (found === undefined) throw new SyncError('committed_bundle_not_found');
+  const range = chooseBlockRange(found.blocks, {
+    startRowOrdinal,
+    rowCountMax: input.maxRows,
+    byteCountMax: Math.min(reservation.byteCount, ctx.options.maxBytesPerCommittedBundleChunk),
+    takesFirstRow: true,
+  });
+  const [first] = range.slices;
+  const last = range.slices.at(-1);
+  const rows =
+    first === undefined || last === undefined
+      ? []
+      : await copyBlockSlices(
+          tx,
+          copyCommittedBlocks(ctx.names, {
+            scopePk,
+            bundleSeq: input.bundleSeq,
+            first: first.firstRowOrdinal,
+            last: last.firstRowOrdinal,
+          }),
+          found.blocks.filter(
+            (block) => block.firstRowOrdinal >= first.firstRowOrdinal && block.firstRowOrdinal <= last.firstRowOrdinal,
+          ),
+          range.slices,
+        );
+  const nextRowOrdinal = range.rowCount === 0 ? (input.afterRowOrdinal ?? 0n) : BigInt(startRowOrdinal + range.rowCount - 1);
+  const hasMore = range.rowCount > 0 && startRowOrdinal + range.rowCount < found.rowCount;
+  const closing = encodeText(`],"next_row_ordinal":${nextRowOrdinal.toString()},"has_more":${String(hasMore)}}`);
+  const body = createBufferedBody([encodeText(found.opening), ...rows, closing], () => reservation.release());
+  reservation.shrinkTo(body.byteLength);
+  const durationMs = performance.now() - startedAt;
+  ctx.emit({ name: 'committedRowsPage', bundles: 1, rows: range.rowCount, bytes: range.byteCount, durationMs });
+  return body;
+}
+
+async function checkRetainedBundle(ctx: SyncContext, tx: PgTransaction, actor: Actor, bundleSeq: bigint): Promise<string> {
+  const facts = await loadActorFacts(tx, ctx.names, actor);
+  checkActor(ctx, actor, facts);
+  if (facts.scope === undefined) throw new SyncError('committed_bundle_not_found');
+  if (bundleSeq > facts.scope.floor) return facts.scope.scopePk;
+  ctx.emit({ name: 'historyPruned', operation: 'committed_bundle_rows', distance: String(facts.scope.floor - bundleSeq) });
+  throw new SyncError('history_pruned');
+}
+
+function min(left: bigint, right: bigint): bigint {
+  return left < right ? left : right;
+}

@@ -1,0 +1,115 @@
+import { PROTOCOL_VERSION } from '@oversync/protocol';
+
+import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from '../limits.ts';
+import { normaliseTable, tableName } from '../rules/normalise-tables.ts';
+import { compareUtf16 } from '../rules/table-description.ts';
+import { loadStatistics } from '../store/statistics.ts';
+import type { Statistics } from '../store/statistics.ts';
+import { getFeatures } from './capabilities.ts';
+import type { SyncContext } from './context.ts';
+import type { CountedEvents } from './counted-events.ts';
+
+type StatusValue = string | number | bigint | boolean | readonly string[] | Readonly<Record<string, boolean>> | undefined;
+
+/** Body of health and status, in wire names. */
+export interface StatusBody {
+  readonly status: 'healthy' | 'unhealthy';
+  readonly [name: string]: StatusValue;
+}
+
+interface Check {
+  readonly isReachable: boolean;
+  readonly at: number;
+}
+
+/**
+ * Answers health and status without touching business data: one `SELECT 1`, remembered for a second, and the figures that maintenance
+ * has stored last.
+ */
+export class Health {
+  readonly #ctx: SyncContext;
+  readonly #counters: CountedEvents;
+  #last: Check | undefined;
+  #running: Promise<boolean> | undefined;
+
+  constructor(ctx: SyncContext, counters: CountedEvents) {
+    this.#ctx = ctx;
+    this.#counters = counters;
+  }
+
+  async describe(): Promise<StatusBody> {
+    const { options, lifecycle } = this.#ctx;
+    const isReachable = await this.#checkDatabase();
+    const isHealthy = isReachable && lifecycle.isAccepting;
+    const isFull = options.ops.detail === 'full';
+    const statistics = isFull && isReachable ? await this.#loadStatistics() : undefined;
+    return {
+      status: isHealthy ? 'healthy' : 'unhealthy',
+      version: PROTOCOL_VERSION,
+      app_name: options.appName,
+      lifecycle: lifecycle.name,
+      accepting_operations: lifecycle.isAccepting,
+      inflight_operations: lifecycle.inflightCount,
+      registered_tables: isFull
+        ? options.registeredTables.map((table) => tableName(normaliseTable(table))).sort(compareUtf16)
+        : [],
+      features: getFeatures(options.watch.enabled),
+      ...this.#formatStatistics(statistics),
+    };
+  }
+
+  #formatStatistics(statistics: Statistics | undefined): Readonly<Record<string, bigint | string | undefined>> {
+    const get = (name: string): bigint => statistics?.counts.get(name) ?? 0n;
+    const count = (name: 'history_pruned_error_count' | 'accepted_push_replay_count'): bigint =>
+      statistics === undefined ? 0n : get(name) + BigInt(this.#counters.get(name));
+    return {
+      user_state_retention_floor_ahead_count: get('user_state_retention_floor_ahead_count'),
+      latest_bundle_seq_max: get('latest_bundle_seq_max'),
+      retained_bundle_floor_min: get('retained_bundle_floor_min'),
+      retained_bundle_floor_max: get('retained_bundle_floor_max'),
+      retained_bundle_window_min: get('retained_bundle_window_min'),
+      retained_bundle_window_max: get('retained_bundle_window_max'),
+      history_pruned_error_count: count('history_pruned_error_count'),
+      accepted_push_replay_count: count('accepted_push_replay_count'),
+      rejected_registered_write_count: get('rejected_registered_write_count'),
+      committed_bundle_count: get('committed_bundle_count'),
+      committed_bundle_bytes: get('committed_bundle_bytes'),
+      stats_as_of: statistics?.asOf,
+    };
+  }
+
+  /** Before bootstrap there is no metadata schema to ask; figures are no reason to be unhealthy. */
+  async #loadStatistics(): Promise<Statistics | undefined> {
+    if (!this.#ctx.lifecycle.isBootstrapped) return undefined;
+    try {
+      return await loadStatistics(this.#ctx.db, this.#ctx.names);
+    } catch (cause) {
+      this.#ctx.logger.warn('the statistics could not be read', { cause });
+      return undefined;
+    }
+  }
+
+  async #checkDatabase(): Promise<boolean> {
+    if (this.#last !== undefined && performance.now() - this.#last.at < HEALTH_CACHE_MS) return this.#last.isReachable;
+    this.#running ??= this.#askDatabase().finally(() => {
+      this.#running = undefined;
+    });
+    const isReachable = await this.#running;
+    return isReachable;
+  }
+
+  async #askDatabase(): Promise<boolean> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const timeout = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), HEALTH_TIMEOUT_MS);
+    });
+    const question = this.#ctx.db.query('SELECT 1').then(
+      () => true,
+      () => false,
+    );
+    const isReachable = await Promise.race([question, timeout]);
+    clearTimeout(timer);
+    this.#last = { isReachable, at: performance.now() };
+    return isReachable;
+  }
+}

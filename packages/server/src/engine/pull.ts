@@ -1,0 +1,86 @@
+import { SyncError } from '@oversync/protocol';
+
+import type { PgTransaction } from '../ports/postgres.ts';
+import { listCurrentShapeKeys } from '../rules/rerender-rows.ts';
+import { decideRetention } from '../rules/retention.ts';
+import { loadActorFacts } from '../store/actor-facts.ts';
+import type { ScopeFacts } from '../store/actor-facts.ts';
+import { loadPullPage } from '../store/pull-page.ts';
+import type { PullPage } from '../store/pull-page.ts';
+import { checkActor, checkScopeInitialized } from './actor-check.ts';
+import type { Reservation } from './byte-budget.ts';
+import type { Actor, SyncContext } from './context.ts';
+import type { Operation } from './events.ts';
+import { openPullBody } from './pull-body.ts';
+import type { ByteBody } from './byte-body.ts';
+import { withReadTransaction } from './transaction.ts';
+
+export interface PullInput {
+  readonly afterBundleSeq: bigint;
+  /** 0: up to the head. */
+  readonly targetBundleSeq: bigint;
+  readonly maxBundles: number;
+}
+
+/** Bytes without which a page is not worth reading; a reservation waits for at least these. */
+const PAGE_BYTES_MIN = 64 * 1024;
+
+/** One page of whole bundles after the checkpoint, in one consistent view that no writer waits for. */
+export async function pull(ctx: SyncContext, actor: Actor, input: PullInput): Promise<ByteBody> {
+  const startedAt = performance.now();
+  const { maxBytesPerPullPage, lockTimeoutMs } = ctx.options;
+  const reservation = await ctx.buffers.reserve(maxBytesPerPullPage, PAGE_BYTES_MIN, lockTimeoutMs, ctx.signal);
+  try {
+    const { page, body } = await withReadTransaction(ctx, 'pull', (tx) => readPage(ctx, tx, actor, input, reservation));
+    const { bundleCount, rowCount, byteCount } = page;
+    const durationMs = performance.now() - startedAt;
+    ctx.emit({ name: 'pullPage', bundles: bundleCount, rows: Number(rowCount), bytes: Number(byteCount), durationMs });
+    return body;
+  } catch (error) {
+    reservation.release();
+    throw error;
+  }
+}
+
+async function readPage(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  input: PullInput,
+  reservation: Reservation,
+): Promise<{ readonly page: PullPage; readonly body: ByteBody }> {
+  const facts = await loadActorFacts(tx, ctx.names, actor);
+  checkActor(ctx, actor, facts);
+  const scope = checkScopeInitialized(facts.scope);
+  const stableBundleSeq = checkRange(ctx, scope, input);
+  const catalog = ctx.catalog();
+  const page = await loadPullPage(tx, ctx.names, {
+    scopePk: scope.scopePk,
+    afterBundleSeq: input.afterBundleSeq,
+    ceiling: stableBundleSeq,
+    bundleCountMax: input.maxBundles,
+    byteCountMax: Math.min(reservation.byteCount, ctx.options.maxBytesPerPullPage),
+    currentShapeKeys: listCurrentShapeKeys(catalog),
+  });
+  return { page, body: await openPullBody(ctx, tx, { scopePk: scope.scopePk, stableBundleSeq, page, catalog, reservation }) };
+}
+
+/** Checks both ends of the wanted range; returns the sequence up to which bundles are served. */
+function checkRange(ctx: SyncContext, scope: ScopeFacts, input: PullInput): bigint {
+  checkRetained(ctx, 'pull', input.afterBundleSeq, scope);
+  if (input.targetBundleSeq === 0n) return scope.head;
+  checkRetained(ctx, 'pull', input.targetBundleSeq, scope);
+  if (input.targetBundleSeq < input.afterBundleSeq) {
+    throw new SyncError('invalid_request', { message: 'target_bundle_seq is below after_bundle_seq' });
+  }
+  return input.targetBundleSeq;
+}
+
+function checkRetained(ctx: SyncContext, operation: Operation, sequence: bigint, scope: ScopeFacts): void {
+  const verdict = decideRetention(sequence, scope);
+  if (verdict === 'accept') return;
+  const isPruned = verdict === 'history_pruned';
+  const distance = String(isPruned ? scope.floor - sequence : sequence - scope.head);
+  ctx.emit({ name: isPruned ? 'historyPruned' : 'checkpointAhead', operation, distance });
+  throw new SyncError(verdict);
+}

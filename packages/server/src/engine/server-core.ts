@@ -1,0 +1,207 @@
+import { SyncError } from '@oversync/protocol';
+
+import { CLOSE_COMMIT_GRACE_MS, CLOSE_TIMEOUT_MS, RETRY_AFTER_MS } from '../limits.ts';
+import type { Catalog } from '../rules/table-description.ts';
+import { metadataNames } from '../store/metadata.sql.ts';
+import { bootstrap } from './bootstrap.ts';
+import type { BootstrapResult } from './bootstrap.ts';
+import { ByteBudget } from './byte-budget.ts';
+import { Capabilities } from './capabilities.ts';
+import type { Actor, CommitNotice, SyncContext } from './context.ts';
+import { CountedEvents } from './counted-events.ts';
+import { createEmitter } from './events.ts';
+import type { ServerEvent } from './events.ts';
+import { Health } from './health.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { Maintenance } from './maintenance.ts';
+import type { MaintenanceReport } from './maintenance.ts';
+import type { ResolvedOptions } from './options.ts';
+import { Permits } from './permits.ts';
+import { ScopeQueue } from './scope-queue.ts';
+import { createSessionTokens } from './session-tokens.ts';
+import type { SessionTokens } from './session-tokens.ts';
+import { WatchHub } from './watch-hub.ts';
+import { WatchNotifier } from './watch-notifier.ts';
+import { WatchRelay } from './watch-relay.ts';
+
+/** What is known once bootstrap is complete. */
+interface Ready {
+  readonly catalog: Catalog;
+  readonly tokens: SessionTokens;
+}
+
+/** Everything that one server owns: the context of its operations, its timers, its streams, and the order in which they end. */
+export class ServerCore {
+  readonly options: ResolvedOptions;
+  readonly ctx: SyncContext;
+  readonly capabilities: Capabilities;
+  readonly hub: WatchHub;
+  readonly health: Health;
+  readonly counters = new CountedEvents();
+  readonly #lifecycle = new Lifecycle();
+  readonly #notifier: WatchNotifier;
+  readonly #relay: WatchRelay;
+  readonly #maintenance: Maintenance;
+  readonly #emit: (event: ServerEvent) => void;
+  #ready: Ready | undefined;
+  #bootstrapping: Promise<BootstrapResult> | undefined;
+  #refreshing: Promise<boolean> | undefined;
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ResolvedOptions) {
+    this.options = options;
+    const emitToHost = createEmitter(options.onEvent, options.logger);
+    this.#emit = (event) => {
+      this.counters.count(event);
+      emitToHost(event);
+    };
+    this.capabilities = new Capabilities(options);
+    this.hub = new WatchHub(options.watch);
+    this.ctx = this.#createContext();
+    const { database: db, logger, watch } = options;
+    this.#notifier = new WatchNotifier({ db, channel: watch.notifyChannel, debounceMs: watch.notifyDebounceMs, logger });
+    this.#relay = new WatchRelay({
+      hub: this.hub,
+      db,
+      names: this.ctx.names,
+      listener: options.listenDatabase,
+      channel: watch.notifyChannel,
+      pollIntervalMs: watch.pollIntervalMs,
+      logger,
+      emit: this.#emit,
+    });
+    this.health = new Health(this.ctx, this.counters);
+    this.#maintenance = new Maintenance(this.ctx, this.counters);
+  }
+
+  /** Idempotent; a failed bootstrap can be tried again. */
+  bootstrap(): Promise<BootstrapResult> {
+    this.#bootstrapping ??= this.#bootstrap().catch((error: unknown) => {
+      this.#bootstrapping = undefined;
+      throw error;
+    });
+    return this.#bootstrapping;
+  }
+
+  maintain(): Promise<MaintenanceReport> {
+    this.#lifecycle.checkAccepting();
+    return this.#maintenance.run();
+  }
+
+  /** A second call awaits the first. */
+  close(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  /** The context of one request: its events name the actor, its transactions end with `signal`. */
+  createRequestContext(actor: Actor, correlationId: string, signal: AbortSignal): SyncContext {
+    const scope = { scopeId: actor.scopeId, correlationId, ...(actor.userId === undefined ? {} : { userId: actor.userId }) };
+    return { ...this.ctx, signal, emit: (event) => this.#emit({ ...scope, ...event }) };
+  }
+
+  #createContext(): SyncContext {
+    const { options } = this;
+    return {
+      options,
+      db: options.database,
+      names: metadataNames(options.metadataSchema),
+      lifecycle: this.#lifecycle,
+      queue: new ScopeQueue(options.scopeQueueLength),
+      snapshotQueue: new ScopeQueue(options.maxSnapshotSessionsPerScope),
+      buffers: new ByteBudget(options.maxBufferedResponseBytes),
+      permits: {
+        snapshotBuild: new Permits(options.maxConcurrentSnapshotBuilds),
+        snapshotChunk: new Permits(options.maxConcurrentSnapshotChunkRequests),
+      },
+      logger: options.logger,
+      catalog: () => this.#getReady().catalog,
+      refreshCatalog: () => this.#refreshCatalog(),
+      tokens: () => this.#getReady().tokens,
+      emit: (event) => this.#emit(event),
+      publishCommit: (notice) => this.#publishCommit(notice),
+    };
+  }
+
+  #getReady(): Ready {
+    if (this.#ready !== undefined) return this.#ready;
+    throw new SyncError('service_unavailable', { message: 'the server is still starting', retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  async #bootstrap(): Promise<BootstrapResult> {
+    const result = await bootstrap(this.options);
+    await this.#accept(result.catalog);
+    for (const warning of result.warnings) this.options.logger.warn(warning.message, { code: warning.code });
+    for (const version of result.appliedMigrations) this.#emit({ name: 'migrationApplied', version });
+    // The server may have been closed while it was starting.
+    if (this.#lifecycle.name !== 'running') return result;
+    this.#lifecycle.markBootstrapped();
+    this.#startTimers();
+    return result;
+  }
+
+  async #accept(catalog: Catalog): Promise<void> {
+    this.#ready = { catalog, tokens: await createSessionTokens(new Uint8Array(catalog.tokenSecret)) };
+  }
+
+  #startTimers(): void {
+    this.#scheduleRefresh();
+    if (this.options.watch.enabled) this.#relay.start();
+    if (this.options.maintenance.enabled) this.#maintenance.start();
+  }
+
+  #scheduleRefresh(): void {
+    this.#refreshTimer = setTimeout(() => {
+      void this.#refreshCatalog().finally(() => {
+        if (this.#lifecycle.name === 'running') this.#scheduleRefresh();
+      });
+    }, this.options.catalogRefreshIntervalMs);
+  }
+
+  /** Requests that notice a changed table at the same time share one look at the catalog. */
+  #refreshCatalog(): Promise<boolean> {
+    this.#refreshing ??= this.#readCatalogAgain().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #readCatalogAgain(): Promise<boolean> {
+    const before = this.#ready?.catalog;
+    try {
+      const { catalog, changedTables } = await bootstrap(this.options);
+      if (catalog.rowLayout === before?.rowLayout && catalog.shapeSet === before.shapeSet) return false;
+      await this.#accept(catalog);
+      for (const table of changedTables) this.#emit({ name: 'catalogChanged', table });
+      return true;
+    } catch (cause) {
+      this.options.logger.error('the catalog could not be read again', { cause });
+      return false;
+    }
+  }
+
+  #publishCommit(notice: CommitNotice): void {
+    if (!this.options.watch.enabled) return;
+    const { scopePk, bundleSeq, sourceId, sourceBundleId } = notice;
+    this.hub.publish(scopePk, { bundleSeq, source: { sourceId, sourceBundleId } });
+    this.#notifier.notify({ scopePk, bundleSeq, sourceId, sourceBundleId });
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    this.#lifecycle.startShutdown();
+    this.hub.endAll();
+    this.ctx.permits.snapshotBuild.refuseWaiting();
+    this.ctx.permits.snapshotChunk.refuseWaiting();
+    clearTimeout(this.#refreshTimer);
+    this.#notifier.stop();
+    await Promise.all([this.#relay.stop(), this.#maintenance.stop(), this.#finishOperations(timeoutMs)]);
+    this.#lifecycle.markClosed();
+  }
+
+  async #finishOperations(timeoutMs: number): Promise<void> {
+    if (await this.#lifecycle.waitUntilIdle(timeoutMs)) return;
+    this.#lifecycle.abortRunning();
+    await this.#lifecycle.waitUntilIdle(CLOSE_COMMIT_GRACE_MS);
+  }
+}

@@ -1,0 +1,50 @@
+import { isSyncError, stringifyJson, SyncError } from '@oversync/protocol';
+
+import type { ServerCore } from '../engine/server-core.ts';
+import type { Gzip } from '../ports/gzip.ts';
+import { toWireFault } from './faults.ts';
+import { acceptsGzip, createErrorResponse, createResponse } from './responses.ts';
+import type { Compression } from './responses.ts';
+
+type OpsOperation = 'health' | 'status';
+
+const UNHEALTHY_STATUS = 503;
+
+/** Answers `…/health` and `…/status`; needs neither credentials nor a source unless the host adds a check. Never rejects. */
+export async function handleOpsRequest(core: ServerCore, request: Request, gzip: Gzip): Promise<Response> {
+  const { enabled, minBytes } = core.options.compression;
+  const compression: Compression = { isAccepted: enabled && acceptsGzip(request.headers.get('accept-encoding')), minBytes, gzip };
+  const operation = findOperation(new URL(request.url).pathname);
+  const nothing = (): void => {};
+  if (operation === undefined) return createErrorResponse(new SyncError('not_found'), 404, compression, nothing);
+  if (request.method !== 'GET') {
+    return createErrorResponse(new SyncError('method_not_allowed'), 405, compression, nothing, { Allow: 'GET' });
+  }
+  try {
+    await checkAllowed(core, request);
+    const body = await core.health.describe();
+    const status = operation === 'health' && body.status === 'unhealthy' ? UNHEALTHY_STATUS : 200;
+    return createResponse({ kind: 'json', text: stringifyJson(body), status }, compression, nothing);
+  } catch (error) {
+    const failureCode = operation === 'health' ? 'health_failed' : 'status_failed';
+    const fault = toWireFault(error, { failureCode, correlationId: crypto.randomUUID(), logger: core.options.logger });
+    return createErrorResponse(fault.error, fault.status, compression, nothing);
+  }
+}
+
+function findOperation(pathname: string): OpsOperation | undefined {
+  const last = pathname.split('/').at(-1);
+  return last === 'health' || last === 'status' ? last : undefined;
+}
+
+/** A check that fails by itself refuses too: figures are not worth an open door. */
+async function checkAllowed(core: ServerCore, request: Request): Promise<void> {
+  const { authorize } = core.options.ops;
+  if (authorize === undefined) return;
+  try {
+    if (await authorize(request)) return;
+  } catch (error) {
+    if (!isSyncError(error)) core.options.logger.error('ops.authorize threw', { cause: error });
+  }
+  throw new SyncError('authentication_failed');
+}

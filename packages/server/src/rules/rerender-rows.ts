@@ -1,0 +1,94 @@
+import { createJsonObject, isJsonObject, parseJson, stringifyJson } from '@oversync/protocol';
+import type { JsonObject, JsonValue } from '@oversync/protocol';
+
+import type { Catalog, ShapeColumn, TableDescription, TableShape } from './table-description.ts';
+
+/** Deeper than any stored row can be: rows were parsed with the request limit when they came in. */
+const STORED_DEPTH_MAX = 10_000;
+
+/**
+ * Brings stored wire rows into the current shapes: rows of tables that are no longer registered are left out, dropped columns
+ * too, and added columns get the value recorded for rows from before them. `rowTexts` are rows joined by commas; `shapeKeys` name the
+ * shape of each table in the block. Returns rows joined by commas, possibly none.
+ */
+export function rerenderRows(rowTexts: string, shapeKeys: readonly string[], catalog: Catalog): string {
+  const shapeByTable = readShapeKeys(shapeKeys);
+  const rows = parseJson(`[${rowTexts}]`, { depthMax: STORED_DEPTH_MAX });
+  if (!Array.isArray(rows)) throw new Error('a stored block is not a list of rows');
+  const texts: string[] = [];
+  for (const row of rows) {
+    if (!isJsonObject(row)) throw new Error('a stored row is not an object');
+    const text = rerenderRow(row, shapeByTable, catalog);
+    if (text !== undefined) texts.push(text);
+  }
+  return texts.join(',');
+}
+
+function readShapeKeys(shapeKeys: readonly string[]): ReadonlyMap<number, number> {
+  const shapeByTable = new Map<number, number>();
+  for (const key of shapeKeys) {
+    const [tableId, shapeId] = key.split(':');
+    shapeByTable.set(Number(tableId), Number(shapeId));
+  }
+  return shapeByTable;
+}
+
+function rerenderRow(row: JsonObject, shapeByTable: ReadonlyMap<number, number>, catalog: Catalog): string | undefined {
+  const { schema, table: tableName, payload } = row;
+  if (typeof schema !== 'string' || typeof tableName !== 'string') throw new Error('a stored row names no table');
+  const table = catalog.tables.get(`${schema}.${tableName}`);
+  if (table === undefined) return undefined;
+  const shapeId = shapeByTable.get(table.tableId);
+  if (!isJsonObject(payload) || shapeId === undefined || shapeId === table.shapeId) return stringifyJson(row);
+  const shapes = catalog.shapes.get(table.tableId);
+  const oldShape = shapes?.get(shapeId);
+  const newShape = shapes?.get(table.shapeId);
+  if (oldShape === undefined || newShape === undefined)
+    throw new Error(`shape ${String(shapeId)} of ${table.name} is not recorded`);
+  return stringifyJson({ ...row, payload: rerenderPayload(payload, oldShape, newShape, table) });
+}
+
+function rerenderPayload(payload: JsonObject, oldShape: TableShape, newShape: TableShape, table: TableDescription): JsonObject {
+  const oldColumns = new Map(oldShape.columns.map((column) => [column.name, column]));
+  const rendered = createJsonObject();
+  for (const column of newShape.columns) {
+    if (!table.columnByName.has(column.name)) continue;
+    const old = oldColumns.get(column.name);
+    const value = payload[column.name];
+    rendered[column.name] =
+      old === undefined || value === undefined
+        ? parseJson(column.missingValue, { depthMax: STORED_DEPTH_MAX })
+        : convertValue(value, old, column);
+  }
+  return rendered;
+}
+
+/** A column that changed between nested JSON, JSON text, boolean and text keeps its meaning as far as text can carry it. */
+function convertValue(value: JsonValue, from: ShapeColumn, to: ShapeColumn): JsonValue {
+  if (value === null) return null;
+  const isNested = to.family === 'json' && !to.jsonAsText;
+  const wasNested = from.family === 'json' && !from.jsonAsText;
+  if (isNested) return !wasNested && typeof value === 'string' ? parseStoredJson(value) : value;
+  if (to.family === 'boolean') return typeof value === 'string' ? value === 'true' || value === '1' || value === 't' : value;
+  if (typeof value === 'string') return value;
+  return stringifyJson(value);
+}
+
+function parseStoredJson(text: string): JsonValue {
+  try {
+    return parseJson(text, { depthMax: STORED_DEPTH_MAX });
+  } catch {
+    return text;
+  }
+}
+
+/** Keys `table_id:shape_id` of the shapes that rows may have to be sent unchanged. */
+export function listCurrentShapeKeys(catalog: Catalog): readonly string[] {
+  return [...catalog.tables.values()].map((table) => `${String(table.tableId)}:${String(table.shapeId)}`);
+}
+
+/** Reads PostgreSQL's text of a `text[]` of shape keys, which need no quoting. */
+export function parseShapeKeys(text: string): readonly string[] {
+  const inner = text.slice(1, -1);
+  return inner === '' ? [] : inner.split(',');
+}

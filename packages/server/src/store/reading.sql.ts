@@ -1,0 +1,113 @@
+/** Statements of pull and of committed rows. Sequences that stand in COPY are decimal digits made from bigints. */
+import { copyJsonOut } from './block-copy.ts';
+import type { MetadataNames } from './metadata.sql.ts';
+
+/**
+ * Chooses the bundles of one page: `$1` scope_pk, `$2` after, `$3` ceiling, `$4` bundles at most, `$5` bytes of row text at most,
+ * `$6` current shape keys. The first bundle is always part of it. Returns first and last sequence, bundles, rows, bytes, and
+ * whether every row is of a current shape.
+ */
+export function selectPullPage(m: MetadataNames): string {
+  return `
+WITH candidate AS (
+  SELECT bundle_seq, row_count, wire_bytes,
+    wire_bytes_total - first_value(wire_bytes_total - wire_bytes) OVER (ORDER BY bundle_seq) AS page_bytes,
+    row_number() OVER (ORDER BY bundle_seq) AS position
+  FROM (
+    SELECT bundle_seq, row_count, wire_bytes, wire_bytes_total FROM ${m.bundle}
+    WHERE scope_pk = $1 AND bundle_seq > $2 AND bundle_seq <= $3 ORDER BY bundle_seq LIMIT $4
+  ) b
+), page AS (
+  SELECT min(bundle_seq) AS first_seq, max(bundle_seq) AS last_seq, count(*) AS bundles, sum(row_count) AS row_total, sum(wire_bytes) AS bytes
+  FROM candidate WHERE position = 1 OR page_bytes <= $5
+)
+SELECT first_seq, last_seq, bundles, row_total, bytes,
+  NOT EXISTS (
+    SELECT FROM ${m.bundleBlock} k
+    WHERE k.scope_pk = $1 AND k.bundle_seq BETWEEN page.first_seq AND page.last_seq AND NOT k.shape_keys <@ $6::text[]
+  )
+FROM page`;
+}
+
+export interface SeqRange {
+  readonly scopePk: string;
+  readonly firstSeq: bigint;
+  readonly lastSeq: bigint;
+}
+
+/** Opening of a bundle object up to its rows, as SQL text over the alias `b`. */
+const BUNDLE_OPENING =
+  `'{"bundle_seq":'||b.bundle_seq||',"source_id":'||pg_catalog.to_json(b.source_id)::text||',"source_bundle_id":'||b.source_bundle_id` +
+  `||',"row_count":'||b.row_count||',"bundle_hash":"'||b.bundle_hash||'"'` +
+  `||CASE WHEN b.canonical_request_hash<>'' THEN ',"canonical_request_hash":"'||b.canonical_request_hash||'"' ELSE '' END||',"rows":['`;
+
+/** The bundles of a page as ready JSON, commas between them included. */
+export function copyPullBundles(m: MetadataNames, range: SeqRange): string {
+  const first = range.firstSeq.toString();
+  return copyJsonOut(
+    `SELECT CASE WHEN COALESCE(k.first_row_ordinal,0)=0 THEN CASE WHEN b.bundle_seq=${first} THEN '' ELSE ',' END||${BUNDLE_OPENING} ELSE ',' END` +
+      `||COALESCE(k.row_texts,'')||CASE WHEN k.first_row_ordinal IS NULL OR k.first_row_ordinal+k.row_count=b.row_count THEN ']}' ELSE '' END` +
+      ` FROM ${m.bundle} b LEFT JOIN ${m.bundleBlock} k ON k.scope_pk=b.scope_pk AND k.bundle_seq=b.bundle_seq` +
+      ` WHERE b.scope_pk=${BigInt(range.scopePk).toString()} AND b.bundle_seq BETWEEN ${first} AND ${range.lastSeq.toString()}` +
+      ` ORDER BY b.bundle_seq, k.first_row_ordinal`,
+  );
+}
+
+/** `$1` scope_pk, `$2` first, `$3` last sequence: opening, first ordinal, shape keys, row texts of every block, for re-rendering. */
+export function selectPullBlocks(m: MetadataNames): string {
+  return `
+SELECT b.bundle_seq, ${BUNDLE_OPENING}, k.first_row_ordinal, k.shape_keys, k.row_texts
+FROM ${m.bundle} b LEFT JOIN ${m.bundleBlock} k ON k.scope_pk = b.scope_pk AND k.bundle_seq = b.bundle_seq
+WHERE b.scope_pk = $1 AND b.bundle_seq BETWEEN $2 AND $3
+ORDER BY b.bundle_seq, k.first_row_ordinal`;
+}
+
+/**
+ * Next blocks of one large bundle: `$1` scope_pk, `$2` sequence, `$3` first ordinal wanted, `$4` bytes at most. At least one block
+ * if any is left. Returns opening, first ordinal, row count, shape keys, row texts.
+ */
+export function selectBlockBatch(m: MetadataNames): string {
+  return `
+SELECT first_row_ordinal, row_count, shape_keys, row_texts FROM (
+  SELECT first_row_ordinal, row_count, shape_keys, row_texts, row_number() OVER w AS position,
+    sum(octet_length(row_texts)) OVER w AS bytes
+  FROM (
+    SELECT first_row_ordinal, row_count, shape_keys, row_texts FROM ${m.bundleBlock}
+    WHERE scope_pk = $1 AND bundle_seq = $2 AND first_row_ordinal >= $3 ORDER BY first_row_ordinal LIMIT 64
+  ) next WINDOW w AS (ORDER BY first_row_ordinal)
+) batch WHERE position = 1 OR bytes <= $4 ORDER BY first_row_ordinal`;
+}
+
+/** `$1` scope_pk, `$2` sequence: opening of the bundle and its number of rows. */
+export function selectBundleOpening(m: MetadataNames): string {
+  return `SELECT ${BUNDLE_OPENING}, b.row_count FROM ${m.bundle} b WHERE b.scope_pk = $1 AND b.bundle_seq = $2`;
+}
+
+/**
+ * `$1` scope_pk, `$2` sequence, `$3` first ordinal wanted, `$4` last ordinal wanted. Header of the bundle as opening members, its
+ * row count, and one row per block of the range with its lengths; one row with NULLs when the range is empty.
+ */
+export function selectCommittedBlocks(m: MetadataNames): string {
+  return `
+SELECT '{"bundle_seq":'||b.bundle_seq||',"source_id":'||pg_catalog.to_json(b.source_id)::text||',"source_bundle_id":'||b.source_bundle_id
+  ||',"row_count":'||b.row_count||',"bundle_hash":"'||b.bundle_hash||'","canonical_request_hash":"'||b.canonical_request_hash||'","rows":[',
+  b.row_count, k.first_row_ordinal, k.row_lengths
+FROM ${m.bundle} b
+LEFT JOIN ${m.bundleBlock} k ON k.scope_pk = b.scope_pk AND k.bundle_seq = b.bundle_seq AND k.first_row_ordinal <= $4
+  AND k.first_row_ordinal >= (
+    SELECT max(f.first_row_ordinal) FROM ${m.bundleBlock} f WHERE f.scope_pk = $1 AND f.bundle_seq = $2 AND f.first_row_ordinal <= $3
+  )
+WHERE b.scope_pk = $1 AND b.bundle_seq = $2
+ORDER BY k.first_row_ordinal`;
+}
+
+/** Texts of the blocks between two first ordinals. */
+export function copyCommittedBlocks(
+  m: MetadataNames,
+  range: { readonly scopePk: string; readonly bundleSeq: bigint; readonly first: number; readonly last: number },
+): string {
+  return copyJsonOut(
+    `SELECT row_texts FROM ${m.bundleBlock} WHERE scope_pk=${BigInt(range.scopePk).toString()} AND bundle_seq=${range.bundleSeq.toString()}` +
+      ` AND first_row_ordinal BETWEEN ${String(Math.trunc(range.first))} AND ${String(Math.trunc(range.last))} ORDER BY first_row_ordinal`,
+  );
+}
