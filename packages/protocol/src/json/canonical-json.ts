@@ -1,7 +1,7 @@
 import { JsonValueError } from './json-error.ts';
 import { JsonNumber } from './json-value.ts';
 import type { JsonOutput } from './json-value.ts';
-import { quoteJson } from './stringify-json.ts';
+import { isPlain, quoteJson } from './stringify-json.ts';
 
 /**
  * The RFC 8785 text of a value: members in UTF-16 order, no white space, every number as the shortest spelling of
@@ -32,7 +32,10 @@ function canonicalNumber(value: number): string {
 
 function canonicalObject(members: { readonly [name: string]: JsonOutput | undefined }): string {
   const names = Object.keys(members);
-  if (!isSorted(names)) names.sort();
+  if (isSorted(names)) {
+    // The native writer keeps the order of `Object.keys`, which is that of the text here.
+    if (isPlain(members)) return JSON.stringify(members);
+  } else names.sort();
   let text = '';
   for (const name of names) {
     const value = members[name];

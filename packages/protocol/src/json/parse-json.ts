@@ -75,23 +75,27 @@ function countMembers(text: string, depthMax: number): number {
  * is not safe. The tree is at most `depthMax` deep, the caller has seen to that.
  */
 function countTreeMembers(value: object): number {
-  if (Array.isArray(value)) {
-    let members = 0;
-    for (const item of value) {
-      const inner = countInner(item);
-      if (inner === UNDECIDED) return UNDECIDED;
-      members += inner;
-    }
-    return members;
-  }
-  const items: readonly unknown[] = Object.values(value);
-  let members = items.length;
+  return Array.isArray(value) ? countItemMembers(value) : countObjectMembers(Object.setPrototypeOf(value, EMPTY_PROTOTYPE));
+}
+
+function countItemMembers(items: readonly unknown[]): number {
+  let members = 0;
   for (const item of items) {
     const inner = countInner(item);
     if (inner === UNDECIDED) return UNDECIDED;
     members += inner;
   }
-  Object.setPrototypeOf(value, EMPTY_PROTOTYPE);
+  return members;
+}
+
+/** Nothing is inherited, so `for in` sees the own members; it is several times faster than making a list of them. */
+function countObjectMembers(value: Readonly<Record<string, unknown>>): number {
+  let members = 0;
+  for (const name in value) {
+    const inner = countInner(value[name]);
+    if (inner === UNDECIDED) return UNDECIDED;
+    members += 1 + inner;
+  }
   return members;
 }
 

@@ -25,6 +25,7 @@ class JsonScanner {
   readonly #depthMax: number;
   /** A text with no control character at all needs no look into its strings for one. */
   readonly #mayHoldControls: boolean;
+  readonly #mayHoldEscapes: boolean;
   #position = 0;
   #depth = 0;
 
@@ -32,6 +33,7 @@ class JsonScanner {
     this.#text = text;
     this.#depthMax = depthMax;
     this.#mayHoldControls = /[\u0000-\u001f]/.test(text);
+    this.#mayHoldEscapes = text.includes('\\');
   }
 
   readDocument(): JsonValue {
@@ -143,7 +145,7 @@ class JsonScanner {
     const end = text.indexOf('"', start);
     if (end < 0) this.#refuse('syntax');
     const raw = text.slice(start, end);
-    if (raw.includes('\\')) return this.#readEscapedString(start);
+    if (this.#mayHoldEscapes && raw.includes('\\')) return this.#readEscapedString(start);
     if (this.#mayHoldControls && /[\u0000-\u001f]/.test(raw)) this.#refuse('syntax');
     this.#position = end + 1;
     return raw;

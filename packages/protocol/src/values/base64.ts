@@ -1,8 +1,6 @@
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const ENCODE = Uint8Array.from(ALPHABET, (character) => character.charCodeAt(0));
 const PADDING = 0x3d;
-/** Arguments of one `String.fromCharCode` call: below the stack limits of all engines. */
-const SLICE_BYTES = 8192;
 
 const DECODE = new Uint8Array(128);
 for (const [value, code] of ENCODE.entries()) DECODE[code] = value;
@@ -60,17 +58,9 @@ export function encodeBase64(bytes: Uint8Array): string {
     codes[at + 3] = index + 2 < bytes.length ? byte(ENCODE, group & 63) : PADDING;
     at += 4;
   }
-  return asciiText(codes);
+  return new TextDecoder().decode(codes);
 }
 
 function byte(bytes: Uint8Array, index: number): number {
   return bytes[index] ?? 0;
-}
-
-function asciiText(codes: Uint8Array): string {
-  let text = '';
-  for (let start = 0; start < codes.length; start += SLICE_BYTES) {
-    text += String.fromCharCode(...codes.subarray(start, start + SLICE_BYTES));
-  }
-  return text;
 }
