@@ -1,7 +1,6 @@
 import type { DevPostgres } from '@oversync/dev-postgres';
 import type { PgListener, Postgres } from '@oversync/server';
 import { createPgDatabase, createPgListener } from '@oversync/server/pg';
-import { createPgliteDatabase } from '@oversync/server/pglite';
 import { Pool } from 'pg';
 
 /** Connections of the server's pool. */
@@ -17,8 +16,9 @@ export interface ExampleDatabase {
 }
 
 /** Connects the sync server to whatever PostgreSQL there is: a pool for a server with a URL, the instance itself for PGlite. */
-export function connectDatabase(postgres: DevPostgres): ExampleDatabase {
+export async function connectDatabase(postgres: DevPostgres): Promise<ExampleDatabase> {
   if (postgres.kind === 'pglite') {
+    const { createPgliteDatabase } = await import('@oversync/server/pglite');
     return { database: createPgliteDatabase(postgres.database), close: () => Promise.resolve() };
   }
   const pool = new Pool({ connectionString: postgres.url, max: POOL_SIZE, connectionTimeoutMillis: CONNECTION_WAIT_MS });

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 
 import { type DevPostgres, isPortFree } from '@oversync/dev-postgres';
 import { createSyncServer, type SyncServerOptions } from '@oversync/server';
-import { createNodeHandler } from '@oversync/server/node';
+import { createNodeHandler, type NodeHandler } from '@oversync/server/node';
 
 import { connectDatabase, type ExampleDatabase } from './database.ts';
 import { EXAMPLE_SCHEMA_SQL, REGISTERED_TABLES } from './example-schema.ts';
@@ -39,7 +39,7 @@ export interface ReferenceServer {
 /** Creates the example schema, bootstraps the sync server and listens. Everything a host has to do is in this file. */
 export async function startReferenceServer(options: ReferenceServerOptions): Promise<ReferenceServer> {
   const tokens = createTokens(options.jwtSecret);
-  const connection = connectDatabase(options.postgres);
+  const connection = await connectDatabase(options.postgres);
   try {
     await createExampleSchema(connection);
     const sync = createSyncServer({
@@ -56,8 +56,9 @@ export async function startReferenceServer(options: ReferenceServerOptions): Pro
     });
     await sync.bootstrap();
     const handleSync = createNodeHandler(sync);
+    const handleOps = createNodeHandler(sync.ops);
     const http = createServer((request, response) => {
-      route(request, response, { handleSync, tokens, devSignIn: options.devSignIn }).catch(() => {
+      route(request, response, { handleSync, handleOps, tokens, devSignIn: options.devSignIn }).catch(() => {
         if (!response.headersSent) sendJson(response, 500, { error: 'internal_error', message: 'the request failed' });
       });
     });
@@ -84,14 +85,16 @@ async function createExampleSchema(connection: ExampleDatabase): Promise<void> {
 }
 
 interface Routes {
-  readonly handleSync: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+  readonly handleSync: NodeHandler;
+  readonly handleOps: NodeHandler;
   readonly tokens: Tokens;
   readonly devSignIn: boolean;
 }
 
 async function route(request: IncomingMessage, response: ServerResponse, routes: Routes): Promise<void> {
   const path = (request.url ?? '/').split('?')[0] ?? '/';
-  if (path.startsWith('/sync/') || path.startsWith('/syncx/')) await routes.handleSync(request, response);
+  if (path.startsWith('/sync/')) routes.handleSync(request, response);
+  else if (path.startsWith('/syncx/')) routes.handleOps(request, response);
   else if (path === '/dummy-signin' && routes.devSignIn) await answerSignIn(request, response, routes.tokens);
   else sendJson(response, 404, { error: 'not_found', message: 'sync lives below /sync, health and status below /syncx' });
 }
