@@ -37,7 +37,10 @@ export async function openPgFixture(): Promise<PgFixture> {
     query: (sql, params) => db.query(sql, params),
     transaction: (fn, settings) =>
       db.transaction(
-        { isolation: 'read committed', settings: settings === undefined ? TEST_PINNED_SETTINGS : `${TEST_PINNED_SETTINGS};${settings}` },
+        {
+          isolation: 'read committed',
+          settings: settings === undefined ? TEST_PINNED_SETTINGS : `${TEST_PINNED_SETTINGS};${settings}`,
+        },
         fn,
       ),
     bootstrap: (registeredTables, overrides) =>

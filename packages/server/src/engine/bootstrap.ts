@@ -70,12 +70,11 @@ async function inspect(tx: PgTransaction, options: BootstrapOptions, tables: rea
   const m = metadataNames(options.metadataSchema);
   const facts = await loadCatalogFacts(tx, options.metadataSchema, tables);
   const stored = await loadStoredMetadata(tx, m, facts);
-  const plan = await planInstallation(tx, options.metadataSchema, facts, tables, stored);
+  const plan = await planInstallation(tx, m, facts, tables, stored);
   const checked = checkSchema({
     facts,
     tables,
     registrations: stored.registrations,
-    metadataSchema: options.metadataSchema,
     layout: METADATA_LAYOUT,
     layoutVersion: METADATA_VERSION,
     hasChangedMigration: hasChangedMigration(stored.migrations),
@@ -90,13 +89,17 @@ async function inspect(tx: PgTransaction, options: BootstrapOptions, tables: rea
   return { facts, stored, report, plan, catalog };
 }
 
-async function install(tx: PgTransaction, options: BootstrapOptions, tables: readonly NormalisedTable[]): Promise<BootstrapResult> {
+async function install(
+  tx: PgTransaction,
+  options: BootstrapOptions,
+  tables: readonly NormalisedTable[],
+): Promise<BootstrapResult> {
   // Derived from the schema's name: deployments with different metadata schemas in one database do not wait for each other.
   await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('oversync bootstrap ' || $1, 0))`, [options.metadataSchema]);
   const { facts, stored, report, plan, catalog } = await inspect(tx, options, tables);
   if (catalog !== undefined) return { catalog, warnings: report.warnings, appliedMigrations: [], changedTables: [] };
   const m = metadataNames(options.metadataSchema);
-  const applied = await applyInstallation(tx, m, options.metadataSchema, { facts, tables, stored, plan });
+  const applied = await applyInstallation(tx, m, { facts, tables, stored, plan });
   // Looked at again now that the triggers are in place: until they were, anybody could still insert.
   const unadopted = await findUnadoptedTables(tx, m, facts, tables, stored);
   if (unadopted.length > 0) throw createSchemaError({ violations: unadopted, warnings: report.warnings }, []);
@@ -110,7 +113,9 @@ async function install(tx: PgTransaction, options: BootstrapOptions, tables: rea
 
 function createSchemaError(report: SchemaReport, pending: readonly string[]): SyncError {
   const { violations, warnings } = report;
-  const summary = violations.slice(0, 20).map((violation) => `${violation.schema}.${violation.table} ${violation.code}: ${violation.message}`);
+  const summary = violations
+    .slice(0, 20)
+    .map((violation) => `${violation.schema}.${violation.table} ${violation.code}: ${violation.message}`);
   const message =
     violations.length > 0
       ? `the database does not fit the registered tables: ${summary.join('; ')}${violations.length > summary.length ? '; …' : ''}`
@@ -119,7 +124,10 @@ function createSchemaError(report: SchemaReport, pending: readonly string[]): Sy
 }
 
 function inTransaction<T>(options: BootstrapOptions, readOnly: boolean, fn: (tx: PgTransaction) => Promise<T>): Promise<T> {
-  const settings = formatPinnedSettings({ lockTimeoutMs: options.lockTimeoutMs, statementTimeoutMs: options.bulkStatementTimeoutMs });
+  const settings = formatPinnedSettings({
+    lockTimeoutMs: options.lockTimeoutMs,
+    statementTimeoutMs: options.bulkStatementTimeoutMs,
+  });
   // READ COMMITTED when writing: the second look must see what another process made while this one waited for the lock.
   const isolation = readOnly ? 'repeatable read' : 'read committed';
   return options.database.transaction({ isolation, readOnly, settings: `${settings};${CATALOG_SETTINGS}` }, fn);

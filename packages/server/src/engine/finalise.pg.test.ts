@@ -32,20 +32,12 @@ function hashOf(rows: readonly Record<string, unknown>[], bundleSeq: bigint): { 
   const hasher = new RowHasher();
   rows.forEach((row, ordinal) => {
     const parsed = parseJson(JSON.stringify(row), { depthMax: 50 });
-    if (!isJsonObject(parsed) || !isJsonObject(parsed['key'])) throw new TypeError('not a row');
-    const payload = parsed['payload'];
+    if (!isJsonObject(parsed)) throw new TypeError('not a row');
+    const { schema, table, key, op, payload } = parsed;
+    if (typeof schema !== 'string' || typeof table !== 'string' || !isJsonObject(key)) throw new TypeError('not a row');
+    const content = payload !== undefined && isJsonObject(payload) ? payload : null;
     hasher.addRow(
-      committedRowText(
-        {
-          schema: String(parsed['schema']),
-          table: String(parsed['table']),
-          key: parsed['key'],
-          op: parsed['op'] as 'INSERT',
-          row_version: bundleSeq,
-          payload: payload !== undefined && isJsonObject(payload) ? payload : null,
-        },
-        ordinal,
-      ),
+      committedRowText({ schema, table, key, op: op as 'INSERT', row_version: bundleSeq, payload: content }, ordinal),
     );
   });
   return { hash: hasher.digestHex(), bytes: hasher.byteCount };

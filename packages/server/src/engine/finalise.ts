@@ -77,7 +77,11 @@ export interface FinalisedBundle {
  * or with `violation` for a JSON number that has no binary64. A value that PostgreSQL cannot render raises a `PgFault` with SQLSTATE
  * OV002, its `detail` being `ordinal:key`; faults of deferred constraints are passed on. The caller rolls back in all these cases.
  */
-export async function finaliseBundle(tx: PgTransaction, environment: FinaliseEnvironment, input: FinaliseInput): Promise<FinalisedBundle> {
+export async function finaliseBundle(
+  tx: PgTransaction,
+  environment: FinaliseEnvironment,
+  input: FinaliseInput,
+): Promise<FinalisedBundle> {
   const m = metadataNames(environment.options.metadataSchema);
   await tx.script('SET CONSTRAINTS ALL IMMEDIATE');
   const touched = await loadTouchedTables(tx, m, environment.catalog, input);
@@ -101,7 +105,12 @@ interface TouchedTables {
   readonly captured: readonly TableDescription[];
 }
 
-async function loadTouchedTables(tx: PgTransaction, m: MetadataNames, catalog: Catalog, input: FinaliseInput): Promise<TouchedTables> {
+async function loadTouchedTables(
+  tx: PgTransaction,
+  m: MetadataNames,
+  catalog: Catalog,
+  input: FinaliseInput,
+): Promise<TouchedTables> {
   const { rows } = await tx.query(capturedTablesSql(m), [input.scopePk, input.captureToken]);
   const captured = rows.map((row) => new RowReader(row).int());
   const describe = (tableId: number): TableDescription => {

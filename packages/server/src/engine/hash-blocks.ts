@@ -1,5 +1,5 @@
-import { canonicalJson, committedRowText, isJsonObject, parseJson, RowHasher, SyncError } from '@oversync/protocol';
-import type { JsonObject, JsonValue, Sha256Factory } from '@oversync/protocol';
+import { canonicalJson, committedRowText, isJsonObject, parseJson, RowHasher } from '@oversync/protocol';
+import type { JsonObject, JsonValue, Sha256Factory, SyncError } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
 import { createViolationError } from '../rules/violation.ts';
@@ -85,7 +85,7 @@ interface FaultyRow {
 
 function notRepresentable(row: FaultyRow, payload: JsonObject | null, cause: unknown): SyncError {
   const column = Object.entries(payload ?? {}).find(([, value]) => !hasCanonicalText(value))?.[0];
-  const key = Object.fromEntries(Object.entries(row.key).map(([name, value]) => [name, String(value)]));
+  const key = Object.fromEntries(Object.entries(row.key).map(([name, value]) => [name, typeof value === 'string' ? value : '']));
   const violation = {
     kind: 'not_representable' as const,
     schema: row.schema,

@@ -12,6 +12,7 @@ export interface ServerFacts {
 
 /** State of the metadata schema. `layout` is undefined where no table `meta` of a known form exists. */
 export interface MetadataFacts {
+  readonly schema: string;
   readonly exists: boolean;
   readonly isEmpty: boolean;
   readonly canUse: boolean;

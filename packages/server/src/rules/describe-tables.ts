@@ -105,6 +105,7 @@ function mayChangePushedRows(facts: CatalogFacts, root: RelationFact | undefined
   return facts.triggers.some(
     (trigger) =>
       oids.has(trigger.relationOid) &&
+      trigger.functionSchema !== facts.server.metadata.schema &&
       (trigger.type & ROW_BEFORE) === ROW_BEFORE &&
       (trigger.type & INSERT_OR_UPDATE) !== 0 &&
       (trigger.enabled === 'O' || trigger.enabled === 'A'),

@@ -36,7 +36,11 @@ function checkScopeColumn(checked: CheckedTable, columns: readonly ColumnFact[])
   });
 }
 
-function checkKeyColumn(input: SchemaCheckInput, checked: CheckedTable, columns: readonly ColumnFact[]): readonly SchemaViolation[] {
+function checkKeyColumn(
+  input: SchemaCheckInput,
+  checked: CheckedTable,
+  columns: readonly ColumnFact[],
+): readonly SchemaViolation[] {
   const { keyColumn } = checked.table;
   if (keyColumn === '' || keyColumn === SCOPE_COLUMN) return [];
   const column = columns.find(({ name }) => name === keyColumn);
@@ -52,7 +56,9 @@ function checkKeyColumn(input: SchemaCheckInput, checked: CheckedTable, columns:
 }
 
 function checkStoredKey(input: SchemaCheckInput, checked: CheckedTable, column: ColumnFact): readonly SchemaViolation[] {
-  const stored = input.registrations.find(({ schema, table }) => schema === checked.table.schema && table === checked.table.table);
+  const stored = input.registrations.find(
+    ({ schema, table }) => schema === checked.table.schema && table === checked.table.table,
+  );
   if (stored === undefined || (stored.keyColumn === column.name && stored.keyKind === column.sqlType)) return [];
   const message = `the table was registered with key ${stored.keyColumn} of type ${stored.keyKind}; keys of stored history cannot change`;
   return [finding(checked, 'sync_key_changed', column.name, message)];
@@ -109,7 +115,11 @@ function checkPublished(checked: CheckedTable, columns: readonly ColumnFact[]): 
 }
 
 /** Inserts name published columns only, so the others must get a value without the client. */
-function checkUnpublished({ facts }: SchemaCheckInput, checked: CheckedTable, columns: readonly ColumnFact[]): readonly SchemaViolation[] {
+function checkUnpublished(
+  { facts }: SchemaCheckInput,
+  checked: CheckedTable,
+  columns: readonly ColumnFact[],
+): readonly SchemaViolation[] {
   const published = new Set(publishedColumns(columns, checked.table).map(({ name }) => name));
   const members = new Set(checked.members.map(({ oid }) => oid));
   return columns

@@ -12,7 +12,9 @@ export function checkIndexes(facts: CatalogFacts, checked: CheckedTable): readon
     ...checked.members.flatMap((relation) =>
       ownIndexes(facts, relation).flatMap((index) => (index.isUnique ? checkUnique(facts, relation, index) : [])),
     ),
-    ...checked.members.flatMap((relation) => ownIndexes(facts, relation).flatMap((index) => checkExclusion(facts, relation, index))),
+    ...checked.members.flatMap((relation) =>
+      ownIndexes(facts, relation).flatMap((index) => checkExclusion(facts, relation, index)),
+    ),
   ];
 }
 
@@ -72,7 +74,9 @@ function checkUnique(facts: CatalogFacts, relation: RelationFact, index: IndexFa
     report(
       'unique_index_scope_not_first',
       'a unique index does not start with the scope column',
-      isSimple ? rebuild(facts, relation, index, [scope, ...attributes], index.isDeferrable ? ' DEFERRABLE INITIALLY DEFERRED' : '') : [],
+      isSimple
+        ? rebuild(facts, relation, index, [scope, ...attributes], index.isDeferrable ? ' DEFERRABLE INITIALLY DEFERRED' : '')
+        : [],
     );
   }
   if (!index.isUsable) {

@@ -18,7 +18,11 @@ const ACTIONS: ReadonlyMap<string, string> = new Map([
 const SET_COLUMNS_VERSION_MIN = 150_000;
 
 /** References must stay inside a scope and be checkable at the end of a transaction. Cycles and self-references are fine. */
-export function checkForeignKeys(facts: CatalogFacts, checked: CheckedTable, tables: readonly CheckedTable[]): readonly SchemaViolation[] {
+export function checkForeignKeys(
+  facts: CatalogFacts,
+  checked: CheckedTable,
+  tables: readonly CheckedTable[],
+): readonly SchemaViolation[] {
   return foreignKeysOf(facts, checked).flatMap(({ relation, key }) => {
     const parent = tables.find(({ root }) => root.oid === key.parentOid);
     const reference = { facts, relation, key, parent, other: otherPair(facts, relation, key) };
@@ -80,7 +84,9 @@ function checkTarget(reference: Reference): readonly SchemaViolation[] {
     return [finding(reference, 'fk_not_scoped', 'does not consist of the scope column and one other column', rebuild(reference))];
   }
   if (other.parentColumn !== parent.table.keyColumn) {
-    return [finding(reference, 'fk_target_not_sync_key', `references ${other.parentColumn}, not the key ${parent.table.keyColumn}`)];
+    return [
+      finding(reference, 'fk_target_not_sync_key', `references ${other.parentColumn}, not the key ${parent.table.keyColumn}`),
+    ];
   }
   return [];
 }
@@ -98,7 +104,10 @@ function checkActions(reference: Reference): readonly SchemaViolation[] {
     violations.push(finding(reference, 'fk_set_action_touches_scope', 'ON UPDATE would set the scope column'));
   }
   const scope = columnsOf(facts, relation).find(({ name }) => name === SCOPE_COLUMN)?.attributeNumber;
-  const setsScope = key.deleteSetAttributes.length === 0 ? scope !== undefined && key.attributes.includes(scope) : key.deleteSetAttributes.includes(scope ?? 0);
+  const setsScope =
+    key.deleteSetAttributes.length === 0
+      ? scope !== undefined && key.attributes.includes(scope)
+      : key.deleteSetAttributes.includes(scope ?? 0);
   if (isSetAction(key.onDelete) && setsScope) {
     violations.push(
       finding(reference, 'fk_set_action_touches_scope', 'ON DELETE would set the scope column', rebuild(reference)),
@@ -114,7 +123,9 @@ function checkTiming(reference: Reference): readonly SchemaViolation[] {
   const violations: SchemaViolation[] = [];
   if (!key.isDeferrable) {
     violations.push(
-      finding(reference, 'fk_not_deferrable', 'is not deferrable', [`${table} ALTER CONSTRAINT ${name} DEFERRABLE INITIALLY DEFERRED;`]),
+      finding(reference, 'fk_not_deferrable', 'is not deferrable', [
+        `${table} ALTER CONSTRAINT ${name} DEFERRABLE INITIALLY DEFERRED;`,
+      ]),
     );
   }
   if (!key.isValidated) {
@@ -130,7 +141,8 @@ function isSetAction(action: string): boolean {
 /** The constraint as it should be, where what it refers to leaves no choice; empty otherwise. */
 function rebuild(reference: Reference): readonly string[] {
   const { facts, relation, key, parent } = reference;
-  const column = reference.other?.column ?? (key.attributes.length === 1 ? attributeName(facts, relation, key.attributes[0] ?? 0) : undefined);
+  const column =
+    reference.other?.column ?? (key.attributes.length === 1 ? attributeName(facts, relation, key.attributes[0] ?? 0) : undefined);
   const parentKey = parent?.table.keyColumn;
   if (column === undefined || parentKey === undefined || parentKey === '' || isSetAction(key.onUpdate)) return [];
   if (key.parentColumns.some((name) => name !== parentKey && name !== SCOPE_COLUMN)) return [];
@@ -154,7 +166,9 @@ function isIndexed(facts: CatalogFacts, relation: RelationFact, key: ForeignKeyF
     if (index.relationOid !== relation.oid || !index.isUsable || index.isPartial) return false;
     const prefix = index.keyAttributes.slice(0, key.attributes.length);
     const first = prefix[0];
-    return key.attributes.every((attribute) => prefix.includes(attribute)) || (first !== scope && key.attributes.includes(first ?? 0));
+    return (
+      key.attributes.every((attribute) => prefix.includes(attribute)) || (first !== scope && key.attributes.includes(first ?? 0))
+    );
   });
 }
 
@@ -168,7 +182,12 @@ function attributeName(facts: CatalogFacts, relation: RelationFact, attribute: n
   return columnsOf(facts, relation).find(({ attributeNumber }) => attributeNumber === attribute)?.name ?? '';
 }
 
-function finding({ relation, key }: Reference, code: ViolationCode, message: string, fixSql: readonly string[] = []): SchemaViolation {
+function finding(
+  { relation, key }: Reference,
+  code: ViolationCode,
+  message: string,
+  fixSql: readonly string[] = [],
+): SchemaViolation {
   return {
     code,
     schema: relation.schema,

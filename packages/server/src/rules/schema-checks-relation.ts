@@ -19,9 +19,7 @@ function checkKind(relation: RelationFact, root: RelationFact): readonly SchemaV
   const name = quoteQualified(relation.schema, relation.name);
   const violations: SchemaViolation[] = [];
   if (!['r', 'p'].includes(relation.kind)) {
-    violations.push(
-      finding(relation, 'relation_kind_unsupported', 'only ordinary and partitioned tables can be registered'),
-    );
+    violations.push(finding(relation, 'relation_kind_unsupported', 'only ordinary and partitioned tables can be registered'));
   }
   if (relation.persistence !== 'p') {
     const fix = relation.persistence === 'u' ? [`ALTER TABLE ${name} SET LOGGED;`] : [];

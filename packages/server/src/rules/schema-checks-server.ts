@@ -29,7 +29,7 @@ function checkMetadataSchema(input: SchemaCheckInput, report: Report): void {
   const { server } = input.facts;
   const { metadata } = server;
   const role = quoteIdentifier(server.role);
-  const schema = quoteIdentifier(input.metadataSchema);
+  const schema = quoteIdentifier(metadata.schema);
   if (!metadata.exists) {
     if (!server.canCreateSchema) {
       report('privilege_missing', 'the role may not create the metadata schema', [
@@ -39,10 +39,12 @@ function checkMetadataSchema(input: SchemaCheckInput, report: Report): void {
     return;
   }
   if (!metadata.canUse || (input.changesMetadata && !metadata.canCreate)) {
-    report('privilege_missing', 'the role may not use or change the metadata schema', [`GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${role};`]);
+    report('privilege_missing', 'the role may not use or change the metadata schema', [
+      `GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${role};`,
+    ]);
   }
   if (metadata.canUse && !metadata.isEmpty && (metadata.layout !== input.layout || input.hasChangedMigration)) {
-    report('metadata_schema_foreign', `schema ${input.metadataSchema} holds something else than the metadata of this product`);
+    report('metadata_schema_foreign', `schema ${metadata.schema} holds something else than the metadata of this product`);
   }
   if (metadata.layout === input.layout && metadata.version > input.layoutVersion) {
     report(
@@ -57,7 +59,8 @@ export function checkConfig(tables: readonly NormalisedTable[]): readonly Schema
   const seen = new Set<string>();
   return tables.flatMap((table) => {
     const violations = checkOneConfig(table);
-    if (seen.has(tableName(table))) violations.push(finding(table, 'config_table_duplicate', 'the table is registered more than once'));
+    if (seen.has(tableName(table)))
+      violations.push(finding(table, 'config_table_duplicate', 'the table is registered more than once'));
     seen.add(tableName(table));
     return violations;
   });

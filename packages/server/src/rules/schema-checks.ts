@@ -21,7 +21,6 @@ export interface SchemaCheckInput {
   readonly facts: CatalogFacts;
   readonly tables: readonly NormalisedTable[];
   readonly registrations: readonly StoredKey[];
-  readonly metadataSchema: string;
   /** Layout name and version that this code makes. */
   readonly layout: string;
   readonly layoutVersion: number;

@@ -15,7 +15,14 @@ import {
   removedRegistrations,
 } from './plan-installation.ts';
 import type { InstallationPlan, StoredMetadata } from './plan-installation.ts';
-import { insertRegistration, insertShape, loadMissingValue, loadRegistrations, loadShapes, setRegistrationActive } from './registrations.ts';
+import {
+  insertRegistration,
+  insertShape,
+  loadMissingValue,
+  loadRegistrations,
+  loadShapes,
+  setRegistrationActive,
+} from './registrations.ts';
 
 export interface Installation {
   readonly facts: CatalogFacts;
@@ -43,7 +50,6 @@ export async function loadStoredMetadata(tx: PgTransaction, m: MetadataNames, fa
 export async function applyInstallation(
   tx: PgTransaction,
   m: MetadataNames,
-  metadataSchema: string,
   { facts, tables, stored }: Installation,
 ): Promise<AppliedInstallation> {
   if (!facts.server.metadata.exists) await tx.script(`CREATE SCHEMA ${m.schema}`);
@@ -52,12 +58,12 @@ export async function applyInstallation(
   await applyRegistrations(tx, m, facts, tables, stored, changed);
   const registrations = await loadRegistrations(tx, m);
   const installed = installedTables(facts, tables, registrations);
-  const relations = installed.flatMap((table) => planRelations(m, metadataSchema, facts, table));
+  const relations = installed.flatMap((table) => planRelations(m, facts, table));
   for (const { relation } of relations) changed.add(`${relation.schema}.${relation.name}`);
   const statements = [
     ...planFunctions(m, facts, installed),
     ...relations.flatMap((plan) => plan.statements),
-    ...(await loadStrayTriggers(tx, metadataSchema, facts)),
+    ...(await loadStrayTriggers(tx, facts)),
   ];
   if (statements.length > 0) await tx.script(statements.join(';\n'));
   await applyShapes(tx, m, facts, tables, changed);
@@ -103,7 +109,12 @@ async function applyShapes(
     for (const { name } of before.size === 0 ? [] : description.columns) {
       missing.set(name, before.get(name) ?? (await loadMissingValue(tx, m, description, name)));
     }
-    await insertShape(tx, m, registration.tableId, shapeColumns(describeColumns(facts, table), (name) => missing.get(name) ?? 'null'));
+    await insertShape(
+      tx,
+      m,
+      registration.tableId,
+      shapeColumns(describeColumns(facts, table), (name) => missing.get(name) ?? 'null'),
+    );
     changed.add(tableName(table));
   }
 }

@@ -47,7 +47,6 @@ function isFunctionCurrent(facts: CatalogFacts, wanted: FunctionDefinition): boo
 /** Triggers and defaults of one table and its partitions, each with the relation that its statements lock. */
 export function planRelations(
   m: MetadataNames,
-  metadataSchema: string,
   facts: CatalogFacts,
   table: InstalledTable,
 ): readonly { readonly relation: RelationFact; readonly statements: readonly string[] }[] {
@@ -55,22 +54,16 @@ export function planRelations(
     .filter((relation) => relation.rootOid === table.rootOid)
     .map((relation) => ({
       relation,
-      statements: [...planTriggers(m, metadataSchema, facts, relation, table.tableId), ...planScopeDefault(facts, relation)],
+      statements: [...planTriggers(m, facts, relation, table.tableId), ...planScopeDefault(facts, relation)],
     }))
     .filter((plan) => plan.statements.length > 0);
 }
 
-function planTriggers(
-  m: MetadataNames,
-  metadataSchema: string,
-  facts: CatalogFacts,
-  relation: RelationFact,
-  tableId: number,
-): readonly string[] {
+function planTriggers(m: MetadataNames, facts: CatalogFacts, relation: RelationFact, tableId: number): readonly string[] {
   const name = quoteQualified(relation.schema, relation.name);
   const wanted = relationTriggers(tableId, relation.kind === ORDINARY);
   const own = facts.triggers.filter(
-    (trigger) => trigger.relationOid === relation.oid && trigger.functionSchema === metadataSchema,
+    (trigger) => trigger.relationOid === relation.oid && trigger.functionSchema === facts.server.metadata.schema,
   );
   const stale = own.filter((found) => !wanted.some((definition) => isTriggerCurrent(found, definition)));
   const missing = wanted.filter((definition) => !own.some((found) => isTriggerCurrent(found, definition)));

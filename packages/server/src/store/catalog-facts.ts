@@ -75,7 +75,10 @@ async function loadServerFacts(tx: PgTransaction, metadataSchema: string): Promi
   if (facts === undefined) throw new TypeError('the current database is not listed in pg_database');
   const { exists, isEmpty, canUse, canCreate, hasMeta, ...server } = facts;
   const meta = hasMeta && canUse ? await loadMeta(tx, metadataSchema) : undefined;
-  return { ...server, metadata: { exists, isEmpty, canUse, canCreate, layout: meta?.layout, version: meta?.version ?? 0 } };
+  return {
+    ...server,
+    metadata: { schema: metadataSchema, exists, isEmpty, canUse, canCreate, layout: meta?.layout, version: meta?.version ?? 0 },
+  };
 }
 
 async function loadMeta(tx: PgTransaction, metadataSchema: string): Promise<{ layout: string; version: number } | undefined> {

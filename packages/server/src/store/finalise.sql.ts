@@ -2,7 +2,17 @@
  * The statements that end a bundle transaction (server.md 7.3 step 7, 7.4). The first one reads every touched key once and
  * writes rows and versions; its size grows with the number of touched tables, never with rows.
  */
-import { columnRef, keyFromBytes, keyFromText, keyMember, keyTextFromBytes, keyTextOfRow, renderPayload, tableMembers, tableRef } from '../rules/render-sql.ts';
+import {
+  columnRef,
+  keyFromBytes,
+  keyFromText,
+  keyMember,
+  keyTextFromBytes,
+  keyTextOfRow,
+  renderPayload,
+  tableMembers,
+  tableRef,
+} from '../rules/render-sql.ts';
 import { quoteLiteral } from '../rules/sql-text.ts';
 import { SCOPE_COLUMN } from '../rules/table-description.ts';
 import type { TableDescription } from '../rules/table-description.ts';
@@ -227,9 +237,23 @@ export interface WriteBundleParams {
 
 export function writeBundleParams(p: WriteBundleParams): readonly (string | null)[] {
   return [
-    ...[p.scopePk, p.bundleSeq, p.sourceId, p.sourceBundleId, p.rowCount, p.bundleHash, p.canonicalRequestHash],
-    ...[p.operationHash, p.canonicalBytes, p.wireBytes, p.sourceKind, p.pushId, p.captureToken],
-    ...[p.retainedBundles, p.retainedAgeMs, p.retainedBytes, p.pruneBatch],
+    p.scopePk,
+    p.bundleSeq,
+    p.sourceId,
+    p.sourceBundleId,
+    p.rowCount,
+    p.bundleHash,
+    p.canonicalRequestHash,
+    p.operationHash,
+    p.canonicalBytes,
+    p.wireBytes,
+    p.sourceKind,
+    p.pushId,
+    p.captureToken,
+    p.retainedBundles,
+    p.retainedAgeMs,
+    p.retainedBytes,
+    p.pruneBatch,
   ];
 }
 
@@ -279,4 +303,3 @@ WITH before AS (
 SELECT scope.floor, to_char(bundle.committed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), set_config('${CONTEXT_SETTINGS.captureToken}', '', true)
 FROM scope, bundle`;
 }
-

@@ -9,7 +9,7 @@ import type { ShapeColumn, TableShape } from '../rules/table-description.ts';
 import { planFunctions, planRelations, STRAY_TRIGGERS_SQL } from './capture-plan.ts';
 import type { InstalledTable } from './capture-plan.ts';
 import { dropTriggerSql } from './capture.sql.ts';
-import { metadataNames } from './metadata.sql.ts';
+import type { MetadataNames } from './metadata.sql.ts';
 import { MIGRATIONS } from './migrations.ts';
 import type { AppliedMigration } from './migrations.ts';
 import type { StoredRegistration } from './registrations.ts';
@@ -33,14 +33,13 @@ export interface InstallationPlan {
 
 export async function planInstallation(
   tx: PgTransaction,
-  metadataSchema: string,
+  m: MetadataNames,
   facts: CatalogFacts,
   tables: readonly NormalisedTable[],
   stored: StoredMetadata,
 ): Promise<InstallationPlan> {
-  const m = metadataNames(metadataSchema);
   const installed = installedTables(facts, tables, stored.registrations);
-  const relations = installed.flatMap((table) => planRelations(m, metadataSchema, facts, table));
+  const relations = installed.flatMap((table) => planRelations(m, facts, table));
   const unregistered = tables.filter((table) => findRegistration(stored.registrations, table)?.isActive !== true);
   const changed = new Set(relations.map((plan) => plan.relation.oid));
   for (const table of unregistered) {
@@ -55,7 +54,7 @@ export async function planInstallation(
     ...changedShapes(facts, tables, stored).map((table) => `record the shape of ${tableName(table)}`),
     ...planFunctions(m, facts, installed),
     ...relations.flatMap((plan) => plan.statements),
-    ...(await loadStrayTriggers(tx, metadataSchema, facts)),
+    ...(await loadStrayTriggers(tx, facts)),
     ...tables
       .filter((table) => findRegistration(stored.registrations, table)?.isAdopted === false)
       .map((table) => `adopt ${tableName(table)}`),
@@ -102,12 +101,17 @@ export function changedShapes(
   return tables.filter((table) => {
     const registration = findRegistration(stored.registrations, table);
     if (registration === undefined || !isDescribable(facts, table)) return false;
-    return !isSameShape(currentShape(stored.shapes, registration), shapeColumns(describeColumns(facts, table), () => 'null'));
+    return !isSameShape(
+      currentShape(stored.shapes, registration),
+      shapeColumns(describeColumns(facts, table), () => 'null'),
+    );
   });
 }
 
 export function currentShape(shapes: readonly TableShape[], registration: StoredRegistration): readonly ShapeColumn[] {
-  return shapes.find(({ tableId, shapeId }) => tableId === registration.tableId && shapeId === registration.shapeId)?.columns ?? [];
+  return (
+    shapes.find(({ tableId, shapeId }) => tableId === registration.tableId && shapeId === registration.shapeId)?.columns ?? []
+  );
 }
 
 /** False while a check will refuse the table anyway. */
@@ -120,11 +124,13 @@ function isDescribable(facts: CatalogFacts, table: NormalisedTable): boolean {
 }
 
 /** Statements that take the triggers off tables that are no longer registered. */
-export async function loadStrayTriggers(tx: PgTransaction, metadataSchema: string, facts: CatalogFacts): Promise<readonly string[]> {
-  const { rows } = await tx.query(STRAY_TRIGGERS_SQL, [metadataSchema, facts.relations.map((relation) => relation.oid)]);
+export async function loadStrayTriggers(tx: PgTransaction, facts: CatalogFacts): Promise<readonly string[]> {
+  const { rows } = await tx.query(STRAY_TRIGGERS_SQL, [
+    facts.server.metadata.schema,
+    facts.relations.map((relation) => relation.oid),
+  ]);
   return rows.map((row) => {
     const reader = new RowReader(row);
     return dropTriggerSql(quoteQualified(reader.text(), reader.text()), reader.text());
   });
 }
-

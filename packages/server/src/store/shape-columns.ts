@@ -1,18 +1,7 @@
-import type { ColumnFamily, ShapeColumn } from '../rules/table-description.ts';
+import { COLUMN_FAMILIES } from '../rules/column-family.ts';
+import type { ShapeColumn } from '../rules/table-description.ts';
 
-const FAMILIES: ReadonlySet<string> = new Set<ColumnFamily>([
-  'integer',
-  'numeric',
-  'float4',
-  'float8',
-  'boolean',
-  'bytea',
-  'uuid',
-  'text',
-  'timestamptz',
-  'datetime',
-  'json',
-]);
+const FAMILIES: ReadonlySet<string> = new Set<string>(COLUMN_FAMILIES);
 
 /** Reads `table_shape.columns`, which only this product writes; anything else in it is a damaged schema. */
 export function parseShapeColumns(text: string): readonly ShapeColumn[] {
