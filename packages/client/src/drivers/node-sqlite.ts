@@ -5,6 +5,7 @@ import type { StatementSync } from 'node:sqlite';
 
 import { SqliteFault, sqliteFaultKind } from '../ports/sqlite-fault.ts';
 import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+import { WrittenTables, eachStatement } from './written-tables.ts';
 
 /** Prepared statements kept per connection; the engine uses about twenty per table, and the least recently used one is dropped. */
 const STATEMENTS_MAX = 400;
@@ -19,6 +20,11 @@ const SQLITE_MISUSE = 21;
 export interface NodeSqliteDriver extends SqliteDriver {
   /** The connection, for the application's own SQL between the calls of the engine. */
   readonly database: DatabaseSync;
+  /**
+   * Calls `listener` with the lower-case names of the tables that a commit wrote, for commits made through this driver. Writes made
+   * directly through `database` are captured, but nobody is told; `client.notifyTablesChanged` does that.
+   */
+  onCommit(listener: (tables: readonly string[]) => void): () => void;
   /** Closes the connection if the driver opened it; a connection that was handed in stays open. */
   close(): void;
 }
@@ -51,6 +57,7 @@ class NodeDriver implements NodeSqliteDriver {
   readonly #connection: Connection;
   readonly #isOwned: boolean;
   readonly #inTransaction = new AsyncLocalStorage<OpenTransaction>();
+  readonly #commitListeners = new Set<(tables: readonly string[]) => void>();
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(database: DatabaseSync, isOwned: boolean) {
@@ -65,19 +72,19 @@ class NodeDriver implements NodeSqliteDriver {
   }
 
   exec(sql: string): Promise<void> {
-    return this.#alone(() => this.#connection.exec(sql));
+    return this.#alone(() => this.#announcing(() => this.#connection.exec(sql)));
   }
 
   run(sql: string, params: readonly SqlValue[] = []): Promise<{ readonly changes: number }> {
-    return this.#alone(() => this.#connection.run(sql, params));
+    return this.#alone(() => this.#announcing(() => this.#connection.run(sql, params)));
   }
 
   all(sql: string, params: readonly SqlValue[] = []): Promise<SqlValue[][]> {
-    return this.#alone(() => this.#connection.all(sql, params));
+    return this.#alone(() => this.#announcing(() => this.#connection.all(sql, params)));
   }
 
   runMany(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void> {
-    return this.#alone(() => this.#connection.runMany(sql, rows));
+    return this.#alone(() => this.#announcing(() => this.#connection.runMany(sql, rows)));
   }
 
   transaction<T>(mode: 'deferred' | 'immediate', fn: (tx: SqliteTx) => Promise<T>): Promise<T> {
@@ -90,6 +97,15 @@ class NodeDriver implements NodeSqliteDriver {
       for (const step of steps) results.push(await tx.all(step.sql, step.params));
       return results;
     });
+  }
+
+  onCommit(listener: (tables: readonly string[]) => void): () => void {
+    this.#commitListeners.add(listener);
+    this.#connection.writes ??= new WrittenTables(this.database);
+    return () => {
+      this.#commitListeners.delete(listener);
+      if (this.#commitListeners.size === 0) this.#connection.writes = null;
+    };
   }
 
   close(): void {
@@ -107,6 +123,29 @@ class NodeDriver implements NodeSqliteDriver {
     return result;
   }
 
+  #announcing<T>(work: () => T): T {
+    try {
+      return work();
+    } finally {
+      this.#announce();
+    }
+  }
+
+  /** Tells what the last commit wrote. A listener that throws must not make a committed write look failed. */
+  #announce(): void {
+    const { writes } = this.#connection;
+    if (writes === null || !this.database.isOpen || this.database.isTransaction) return;
+    const tables = writes.take();
+    if (tables.length === 0) return;
+    for (const listener of this.#commitListeners) {
+      try {
+        listener(tables);
+      } catch {
+        continue;
+      }
+    }
+  }
+
   async #transaction<T>(mode: 'deferred' | 'immediate', fn: (tx: SqliteTx) => Promise<T>): Promise<T> {
     const connection = this.#connection;
     const state: OpenTransaction = { isOpen: true };
@@ -114,9 +153,11 @@ class NodeDriver implements NodeSqliteDriver {
     try {
       const result = await this.#inTransaction.run(state, () => fn(new Transaction(connection, state)));
       connection.run('COMMIT', []);
+      this.#announce();
       return result;
     } catch (error) {
       if (this.database.isTransaction) connection.run('ROLLBACK', []);
+      connection.writes?.forget();
       throw error;
     } finally {
       state.isOpen = false;
@@ -159,22 +200,24 @@ class Transaction implements SqliteTx {
 class Connection {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /** Set while somebody listens to commits. */
+  writes: WrittenTables | null = null;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
   }
 
   exec(sql: string): void {
-    translating(() => this.#database.exec(sql));
+    translating(() => (this.writes === null ? this.#database.exec(sql) : this.#execNoting(this.writes, sql)));
   }
 
   run(sql: string, params: readonly SqlValue[]): { readonly changes: number } {
-    return translating(() => ({ changes: Number(this.#prepared(sql).run(...params).changes) }));
+    return translating(() => ({ changes: Number(this.#noted(sql).run(...params).changes) }));
   }
 
   all(sql: string, params: readonly SqlValue[]): SqlValue[][] {
     return translating(() =>
-      this.#prepared(sql)
+      this.#noted(sql)
         .all(...params)
         .map(rowValues),
     );
@@ -182,13 +225,25 @@ class Connection {
 
   runMany(sql: string, rows: readonly (readonly SqlValue[])[]): void {
     translating(() => {
-      const statement = this.#prepared(sql);
+      const statement = this.#noted(sql);
       for (const row of rows) statement.run(...row);
     });
   }
 
   forgetStatements(): void {
     this.#statements.clear();
+  }
+
+  #execNoting(writes: WrittenTables, sql: string): void {
+    for (const statement of eachStatement(this.#database, sql)) {
+      writes.note(statement.sourceSQL);
+      statement.run();
+    }
+  }
+
+  #noted(sql: string): StatementSync {
+    this.writes?.note(sql);
+    return this.#prepared(sql);
   }
 
   #prepared(sql: string): StatementSync {

@@ -1,0 +1,144 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+
+import type { ProgramStep, SchemaRoots } from '../rules/touched-tables.ts';
+import { touchedTables } from '../rules/touched-tables.ts';
+
+/** Statements whose tables are remembered; texts with literals in them would otherwise fill the memory. */
+const STATEMENTS_MAX = 1000;
+
+/** Statements that are not worth a look. WITH may begin a write. */
+const NEVER_WRITES = /^(?:SELECT|EXPLAIN|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b/i;
+
+/** Space, comments and empty statements: EXPLAIN would explain the empty statement. */
+const BEFORE_STATEMENT = /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/;
+
+const SCHEMA_ROOTS = `SELECT 0, rootpage, tbl_name FROM sqlite_schema WHERE rootpage > 0
+UNION ALL SELECT 1, rootpage, tbl_name FROM sqlite_temp_schema WHERE rootpage > 0`;
+
+/**
+ * Finds out which tables the commits of one connection wrote. `node:sqlite` has no update hook, so the tables come from the programs of
+ * the statements that ran, and `total_changes()` says whether any of them changed a row. Costs nothing per row.
+ */
+export class WrittenTables {
+  readonly #database: DatabaseSync;
+  readonly #tablesBySql = new Map<string, readonly string[]>();
+  readonly #noted = new Set<string>();
+  readonly #totalChanges: StatementSync;
+  readonly #readSchemaVersion: StatementSync;
+  #changesBefore: number;
+  #schemaVersion = -1;
+  #isNoting = false;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#totalChanges = arrays(database, 'SELECT total_changes()');
+    this.#readSchemaVersion = arrays(database, 'PRAGMA schema_version');
+    this.#changesBefore = firstNumber(this.#totalChanges);
+  }
+
+  /** To be called before a statement runs. */
+  note(sql: string): void {
+    const statement = sql.replace(BEFORE_STATEMENT, '');
+    if (NEVER_WRITES.test(statement)) return;
+    if (!this.#isNoting) this.#begin();
+    for (const table of this.#tablesOf(statement)) this.#noted.add(table);
+  }
+
+  /** The tables written since the last call; empty when no row has changed. To be called after every commit. */
+  take(): readonly string[] {
+    const changes = firstNumber(this.#totalChanges);
+    const hasChanged = changes !== this.#changesBefore;
+    const tables = hasChanged ? [...this.#noted] : [];
+    this.#changesBefore = changes;
+    this.#noted.clear();
+    this.#isNoting = false;
+    return tables;
+  }
+
+  /** A transaction was rolled back. */
+  forget(): void {
+    this.take();
+  }
+
+  /** Root pages and triggers may have changed since a statement was looked at. */
+  #begin(): void {
+    this.#isNoting = true;
+    const version = firstNumber(this.#readSchemaVersion);
+    if (version === this.#schemaVersion) return;
+    this.#schemaVersion = version;
+    this.#tablesBySql.clear();
+  }
+
+  #tablesOf(sql: string): readonly string[] {
+    const known = this.#tablesBySql.get(sql);
+    if (known !== undefined) return known;
+    if (this.#tablesBySql.size >= STATEMENTS_MAX) this.#tablesBySql.clear();
+    const tables = this.#explain(sql);
+    this.#tablesBySql.set(sql, tables);
+    return tables;
+  }
+
+  /** A statement that cannot be explained cannot run either, or (ATTACH, VACUUM) writes no row. */
+  #explain(sql: string): readonly string[] {
+    try {
+      const steps = this.#rows(`EXPLAIN ${sql}`).map(programStep);
+      return [...touchedTables(steps, this.#schemaRoots()).written];
+    } catch {
+      return [];
+    }
+  }
+
+  #schemaRoots(): SchemaRoots {
+    const roots = this.#rows(SCHEMA_ROOTS).map((row) => ({
+      database: Number(row[0]),
+      rootPage: Number(row[1]),
+      table: String(row[2]),
+    }));
+    return { roots, hasVirtualTables: false };
+  }
+
+  #rows(sql: string): unknown[][] {
+    return rowsOf(arrays(this.#database, sql));
+  }
+}
+
+function arrays(database: DatabaseSync, sql: string): StatementSync {
+  const statement = database.prepare(sql);
+  statement.setReturnArrays(true);
+  return statement;
+}
+
+/** The type of Node describes rows as objects whatever `setReturnArrays` says. */
+function rowsOf(statement: StatementSync): unknown[][] {
+  const rows: readonly unknown[] = statement.all();
+  return rows.filter((row) => Array.isArray(row));
+}
+
+function firstNumber(statement: StatementSync): number {
+  return Number(rowsOf(statement)[0]?.[0]);
+}
+
+/** Columns of EXPLAIN: addr, opcode, p1, p2, p3, p4, p5, comment. */
+function programStep(row: readonly unknown[]): ProgramStep {
+  return { opcode: String(row[1]), p1: Number(row[2]), p2: Number(row[3]), p3: Number(row[4]), p5: Number(row[6]) };
+}
+
+/** The statements of a text one by one; each must be run before the next is asked for, because it may create what that one uses. */
+export function* eachStatement(database: DatabaseSync, sql: string): Generator<StatementSync> {
+  for (let rest = sql; rest.trim() !== '';) {
+    const statement = prepareFirst(database, rest);
+    if (statement === null || statement.sourceSQL === '') return;
+    yield statement;
+    rest = rest.slice(statement.sourceSQL.length);
+  }
+}
+
+/** `null` when only comments are left, which Node reports as an argument of the wrong kind. */
+function prepareFirst(database: DatabaseSync, sql: string): StatementSync | null {
+  try {
+    return database.prepare(sql);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE') return null;
+    throw error;
+  }
+}

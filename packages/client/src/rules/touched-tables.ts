@@ -1,0 +1,80 @@
+/** One line of `EXPLAIN`, as far as it matters here. */
+export interface ProgramStep {
+  readonly opcode: string;
+  readonly p1: number;
+  readonly p2: number;
+  readonly p3: number;
+  readonly p5: number;
+}
+
+/** One b-tree of the schema: a table or an index, with the table it belongs to. */
+export interface SchemaRoot {
+  /** 0 = main, 1 = temp: the numbers of SQLite. */
+  readonly database: number;
+  readonly rootPage: number;
+  readonly table: string;
+}
+
+/** What a statement can be seen to use. */
+export interface SchemaRoots {
+  readonly roots: readonly SchemaRoot[];
+  /** A virtual table exists. Programs do not name the ones they use, nor the tables behind them. */
+  readonly hasVirtualTables: boolean;
+}
+
+export interface TouchedTables {
+  /** Lower-case names of the tables read; `null` when they cannot all be known, so that any of them may matter. */
+  readonly read: ReadonlySet<string> | null;
+  /** Lower-case names of the tables that may be written, by triggers and foreign-key actions too. */
+  readonly written: ReadonlySet<string>;
+}
+
+/** `p2` holds a register instead of a page number: the b-tree is being created by the statement itself. */
+const P2_IS_REGISTER = 0x10;
+
+/**
+ * The tables of a statement, found in the program SQLite made of it: views are resolved, an index counts as its table, tables without
+ * rowid and sub-programs (triggers, foreign-key actions) are included. The name of a table in the text of a query never decides.
+ */
+export function touchedTables(program: readonly ProgramStep[], schema: SchemaRoots): TouchedTables {
+  const read = new Set<string>();
+  const written = new Set<string>();
+  let isReadKnown = true;
+  for (const step of program) {
+    const use = useOf(step);
+    if (use === null) continue;
+    const table = use.kind === 'virtual' ? null : tableAt(schema, use.database, use.rootPage);
+    if (table !== null) (use.kind === 'write' ? written : read).add(table);
+    else if (use.kind === 'read' || (use.kind === 'virtual' && schema.hasVirtualTables)) isReadKnown = false;
+  }
+  return { read: isReadKnown ? read : null, written };
+}
+
+type Use =
+  | { readonly kind: 'read' | 'write'; readonly database: number; readonly rootPage: number }
+  | { readonly kind: 'virtual' };
+
+function useOf(step: ProgramStep): Use | null {
+  switch (step.opcode) {
+    case 'OpenRead':
+    case 'ReopenIdx':
+      return (step.p5 & P2_IS_REGISTER) === 0 ? { kind: 'read', database: step.p3, rootPage: step.p2 } : null;
+    case 'OpenWrite':
+      return (step.p5 & P2_IS_REGISTER) === 0 ? { kind: 'write', database: step.p3, rootPage: step.p2 } : null;
+    case 'Clear':
+      return { kind: 'write', database: step.p2, rootPage: step.p1 };
+    case 'VOpen':
+      return { kind: 'virtual' };
+    default:
+      return null;
+  }
+}
+
+/** Page 1 is the schema itself. */
+const SCHEMA_PAGE = 1;
+
+function tableAt(schema: SchemaRoots, database: number, rootPage: number): string | null {
+  if (rootPage === SCHEMA_PAGE) return 'sqlite_schema';
+  const found = schema.roots.find((root) => root.database === database && root.rootPage === rootPage);
+  return found === undefined ? null : found.table.toLowerCase();
+}
