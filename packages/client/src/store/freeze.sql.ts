@@ -1,15 +1,17 @@
-/** Records that never reached the server and have no effect: deleted before the first push. Parameter: schema. */
+/** Schema. Deletes of rows that the server never saw, unless a frozen row of the key may still get there. */
 export const DROP_NO_OPS = `
 DELETE FROM _sync_dirty_rows WHERE schema_name = ? AND payload IS NULL AND NOT EXISTS (SELECT 1 FROM _sync_row_state s
   WHERE s.schema_name = _sync_dirty_rows.schema_name AND s.table_name = _sync_dirty_rows.table_name
-    AND s.key_json = _sync_dirty_rows.key_json AND s.deleted = 0)`;
+    AND s.key_json = _sync_dirty_rows.key_json AND s.deleted = 0)
+  AND (table_name, key_json) NOT IN (SELECT table_name, key_json FROM _sync_outbox_rows)`;
 
 /** Schema. Images stored for such records, which are applied instead. */
 export const IMAGES_OF_NO_OPS = `
 SELECT b.table_name, b.key_json, b.server_deleted, CAST(b.server_row_version AS TEXT), b.server_payload
 FROM _oversync_row_bases b JOIN _sync_dirty_rows d USING (schema_name, table_name, key_json)
 WHERE b.schema_name = ? AND b.server_row_version > 0 AND d.payload IS NULL AND NOT EXISTS (SELECT 1 FROM _sync_row_state s
-  WHERE s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json AND s.deleted = 0)`;
+  WHERE s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json AND s.deleted = 0)
+  AND (d.table_name, d.key_json) NOT IN (SELECT table_name, key_json FROM _sync_outbox_rows)`;
 
 /** An edit of a row whose local value was quarantined takes the older base and ends the quarantine. */
 export const REBASE_REQUEUED = `

@@ -12,6 +12,7 @@ import { beginApply, setApplyMode } from './transaction.ts';
  */
 export async function dropNoOpRecords(tx: SqliteTx, schema: LocalSchema): Promise<readonly string[]> {
   const images = (await tx.all(IMAGES_OF_NO_OPS, [schema.name])).map((row): CheckedRow => ({
+    schema: schema.name,
     table: textColumn(row, 0),
     keyJson: textColumn(row, 1),
     op: countColumn(row, 2) === 1 ? 'DELETE' : 'INSERT',

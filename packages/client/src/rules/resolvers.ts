@@ -1,0 +1,86 @@
+import type { ConflictContext, Resolution, Resolver, RowValue, RowValues } from './conflict-types.ts';
+import { isSameValue } from './row-values.ts';
+
+/** The server's row wins; the local change is given up. The default. */
+export const serverWins: Resolver = () => ({ kind: 'acceptServer' });
+
+/** The local row wins. A row that the server has deleted is made again. */
+export const clientWins: Resolver = (conflict) => {
+  const isGone = conflict.localOp === 'UPDATE' && conflict.server === null;
+  return { kind: isGone ? 'recreate' : 'keepLocal' };
+};
+
+/** The local row is kept and pushed again. Not valid for an edit of a row that the server has deleted. */
+export const keepLocal: Resolver = () => ({ kind: 'keepLocal' });
+
+/**
+ * Merges column by column: a column changed on one side only takes that side, one changed equally on both takes that value, one changed
+ * differently takes `prefer`. Without a base image, or when one side has deleted the row, `prefer` decides for the whole row.
+ *
+ * @example
+ * ```ts
+ * tables: [{ tableName: 'notes', syncKeyColumnName: 'id', resolver: mergeColumns({ prefer: 'local' }) }]
+ * ```
+ */
+export function mergeColumns(options: { readonly prefer: 'local' | 'server' }): Resolver {
+  const fallback = options.prefer === 'local' ? clientWins : serverWins;
+  const resolver: Resolver = (conflict) => {
+    const { base, local, server } = conflict;
+    if (base === null || local === null || server === null) return fallback(conflict);
+    return { kind: 'keepMerged', row: mergeRows(base, local, server, options.prefer) };
+  };
+  return Object.assign(resolver, { usesBase: true });
+}
+
+function mergeRows(base: RowValues, local: RowValues, server: RowValues, prefer: 'local' | 'server'): RowValues {
+  const merged: Record<string, RowValue> = {};
+  for (const name of Object.keys(server)) {
+    const [before, here, there] = [base[name] ?? null, local[name] ?? null, server[name] ?? null];
+    if (isSameValue(before, here)) merged[name] = there;
+    else if (isSameValue(before, there)) merged[name] = here;
+    else merged[name] = prefer === 'local' ? here : there;
+  }
+  return merged;
+}
+
+/**
+ * The row with the later instant in `column` wins; a tie, or a value that is no instant, goes to the server. Integers and REAL compare
+ * as numbers, text as a date and time (ISO 8601; without an offset it is UTC). A deleted row has no instant, so the other side wins.
+ */
+export function latestBy(column: string): Resolver {
+  const name = column.toLowerCase();
+  return (conflict: ConflictContext): Resolution => {
+    if (conflict.local === null) return { kind: 'acceptServer' };
+    if (conflict.server === null) return clientWinsResolution(conflict);
+    const here = instantOf(conflict.local[name] ?? null);
+    const there = instantOf(conflict.server[name] ?? null);
+    if (here === null || there === null || here <= there) return { kind: 'acceptServer' };
+    return { kind: 'keepLocal' };
+  };
+}
+
+function clientWinsResolution(conflict: ConflictContext): Resolution {
+  return { kind: conflict.localOp === 'UPDATE' ? 'recreate' : 'keepLocal' };
+}
+
+const INSTANT = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d{1,9}))?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/i;
+
+/** Nanoseconds since 1970 for text, the number itself otherwise: exact, because edits may be less than a millisecond apart. */
+function instantOf(value: RowValue): bigint | null {
+  if (typeof value === 'bigint') return value;
+  if (typeof value === 'number') return Number.isFinite(value) ? BigInt(Math.round(value * MILLION)) : null;
+  if (typeof value !== 'string') return null;
+  const match = INSTANT.exec(value.trim());
+  if (match === null) return null;
+  const [, date = '', time = '', fraction = '', offset = 'Z'] = match;
+  const millis = Date.parse(`${date}T${time.length === 5 ? `${time}:00` : time}${isoOffset(offset)}`);
+  return Number.isNaN(millis) ? null : BigInt(millis) * 1_000_000n + BigInt(fraction.padEnd(9, '0'));
+}
+
+const MILLION = 1_000_000;
+
+function isoOffset(offset: string): string {
+  if (offset.toUpperCase() === 'Z') return 'Z';
+  const digits = offset.replace(':', '').padEnd(5, '0');
+  return `${digits.slice(0, 3)}:${digits.slice(3)}`;
+}
