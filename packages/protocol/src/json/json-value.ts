@@ -46,9 +46,6 @@ class BareObject {
 Reflect.deleteProperty(BareObject.prototype, 'constructor');
 Object.setPrototypeOf(BareObject.prototype, null);
 
-/** The prototype of all objects of this package: it has no members and no parent. */
-export const EMPTY_PROTOTYPE: object = BareObject.prototype;
-
 /** An empty {@link JsonObject} that inherits nothing. */
 export function createJsonObject(): JsonObject {
   return new BareObject();
