@@ -73,14 +73,17 @@ export function selectApplyGroups(m: MetadataNames, push: PushRef): string {
   );
 }
 
-/** The first row whose key an earlier row of the push has too. */
+/**
+ * The first row whose key an earlier row of the push has too. Grouping is materialized: with `ORDER BY … LIMIT 1` above a stage that was
+ * never analysed, PostgreSQL would group again for every row.
+ */
 export function selectDuplicate(m: MetadataNames, push: PushRef): string {
   const ofPush = (alias: string): string => `${alias}.scope_pk=${push.scopePk} AND ${alias}.push_id=${quoteLiteral(push.pushId)}`;
   const repeated =
     `SELECT d.table_id,d.key_bytes,min(d.row_ordinal) AS first_ordinal FROM ${m.pushRow} d WHERE ${ofPush('d')} ` +
     'GROUP BY 1,2 HAVING count(*)>1';
   return (
-    `SELECT p.table_id,p.key_text,p.row_ordinal FROM (${repeated}) d JOIN ${m.pushRow} p ON ${ofPush('p')} ` +
+    `WITH d AS MATERIALIZED (${repeated}) SELECT p.table_id,p.key_text,p.row_ordinal FROM d JOIN ${m.pushRow} p ON ${ofPush('p')} ` +
     'AND p.table_id=d.table_id AND p.key_bytes=d.key_bytes AND p.row_ordinal>d.first_ordinal ORDER BY p.row_ordinal LIMIT 1'
   );
 }
