@@ -61,6 +61,13 @@ describe('parseJson', () => {
     expect(refusalOf(String.raw`[{"ab":1},{"ab":1,"a\u0062":2}]`)).toBe('duplicate_member');
   });
 
+  it('tells apart names that share a slot of its table of names', () => {
+    expect(stringifyJson(parseJson('[{"ab":1},{"aba":2},{"ab":3}]', { depthMax: 2 }))).toBe('[{"ab":1},{"aba":2},{"ab":3}]');
+    const [long, short] = ['\\'.repeat(512), '\\'.repeat(256)];
+    const text = `[{"a${long}":1},{"a${short}":2}]`;
+    expect(stringifyJson(parseJson(text, { depthMax: 2 }))).toBe(text);
+  });
+
   it('agrees with the native grammar: refuses what that refuses, and beyond it only by a rule of the contract', () => {
     const property = fc.property(anyTexts, (text) => {
       const outcome = outcomeOf(() => parseJson(text, { depthMax: DEPTH_MAX }));
