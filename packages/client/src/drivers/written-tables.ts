@@ -15,6 +15,8 @@ const BEFORE_STATEMENT = /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/;
 const SCHEMA_ROOTS = `SELECT 0, rootpage, tbl_name FROM sqlite_schema WHERE rootpage > 0
 UNION ALL SELECT 1, rootpage, tbl_name FROM sqlite_temp_schema WHERE rootpage > 0`;
 
+const VIRTUAL_TABLES = `SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0`;
+
 /**
  * Finds out which tables the commits of one connection wrote. `node:sqlite` has no update hook, so the tables come from the programs of
  * the statements that ran, and `total_changes()` says whether any of them changed a row. Costs nothing per row.
@@ -94,7 +96,7 @@ export class WrittenTables {
       rootPage: Number(row[1]),
       table: String(row[2]),
     }));
-    return { roots, hasVirtualTables: false };
+    return { roots, virtualTables: this.#rows(VIRTUAL_TABLES).map((row) => String(row[0])) };
   }
 
   #rows(sql: string): unknown[][] {

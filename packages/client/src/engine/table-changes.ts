@@ -15,6 +15,7 @@ export interface TableChangesSetup {
   readonly channel: ChangeChannel | null;
   /** Lower-case names of the managed tables. */
   readonly managedTables: () => readonly string[];
+  readonly onListenerError: () => void;
 }
 
 /**
@@ -77,14 +78,22 @@ export class TableChanges {
     }
   }
 
+  /** A listener that throws disturbs neither the others nor whoever committed. */
+  #tell(listener: TableChangeListener, change: TableChange): void {
+    try {
+      listener(change);
+    } catch {
+      this.#setup.onListenerError();
+    }
+  }
+
   #pass(event: TablesChangedEvent): void {
     const { tables, origin, operation } = event;
     const change: TableChange = { tables, origin, ...(operation === undefined ? {} : { operation }) };
-    for (const listener of this.#listeners) listener(change);
     if (!this.#isRelaying) this.#setup.channel?.post({ tables, origin });
+    for (const listener of this.#listeners) this.#tell(listener, change);
   }
 }
 
-function ignore(): void {
-  // A source that does not exist has nothing to end.
-}
+/** Ends a source that does not exist. */
+function ignore(): void {}

@@ -10,7 +10,7 @@ const SCHEMA: SchemaRoots = {
     { database: 0, rootPage: 3, table: 'posts' },
     { database: 1, rootPage: 2, table: 'drafts' },
   ],
-  hasVirtualTables: false,
+  virtualTables: [],
 };
 
 const step = (opcode: string, p1: number, p2: number, p3 = 0, p5 = 0): ProgramStep => ({ opcode, p1, p2, p3, p5 });
@@ -42,7 +42,8 @@ describe('tables of a statement', () => {
   test('an unknown b-tree, or a virtual table where there are any, may stand for every table', () => {
     expect(read(step('OpenRead', 0, 99))).toBeNull();
     expect(read(step('VOpen', 0, 0))).toEqual([]);
-    expect(touchedTables([step('VOpen', 0, 0)], { ...SCHEMA, hasVirtualTables: true }).read).toBeNull();
+    expect(touchedTables([step('VOpen', 0, 0)], { ...SCHEMA, virtualTables: ['Search'] }).read).toBeNull();
+    expect([...touchedTables([step('VUpdate', 0, 3)], { ...SCHEMA, virtualTables: ['Search'] }).written]).toEqual(['search']);
   });
 });
 

@@ -18,8 +18,8 @@ export interface SchemaRoot {
 /** What a statement can be seen to use. */
 export interface SchemaRoots {
   readonly roots: readonly SchemaRoot[];
-  /** A virtual table exists. Programs do not name the ones they use, nor the tables behind them. */
-  readonly hasVirtualTables: boolean;
+  /** Names of the virtual tables. Programs do not say which of them they use, nor which tables lie behind. */
+  readonly virtualTables: readonly string[];
 }
 
 export interface TouchedTables {
@@ -40,19 +40,22 @@ export function touchedTables(program: readonly ProgramStep[], schema: SchemaRoo
   const read = new Set<string>();
   const written = new Set<string>();
   let isReadKnown = true;
+  const virtualTables = schema.virtualTables.map((table) => table.toLowerCase());
   for (const step of program) {
     const use = useOf(step);
-    if (use === null) continue;
-    const table = use.kind === 'virtual' ? null : tableAt(schema, use.database, use.rootPage);
+    if (use?.kind === 'readVirtual' && virtualTables.length > 0) isReadKnown = false;
+    if (use?.kind === 'writeVirtual') for (const table of virtualTables) written.add(table);
+    if (use?.kind !== 'read' && use?.kind !== 'write') continue;
+    const table = tableAt(schema, use.database, use.rootPage);
     if (table !== null) (use.kind === 'write' ? written : read).add(table);
-    else if (use.kind === 'read' || (use.kind === 'virtual' && schema.hasVirtualTables)) isReadKnown = false;
+    else if (use.kind === 'read') isReadKnown = false;
   }
   return { read: isReadKnown ? read : null, written };
 }
 
 type Use =
   | { readonly kind: 'read' | 'write'; readonly database: number; readonly rootPage: number }
-  | { readonly kind: 'virtual' };
+  | { readonly kind: 'readVirtual' | 'writeVirtual' };
 
 function useOf(step: ProgramStep): Use | null {
   switch (step.opcode) {
@@ -64,7 +67,9 @@ function useOf(step: ProgramStep): Use | null {
     case 'Clear':
       return { kind: 'write', database: step.p2, rootPage: step.p1 };
     case 'VOpen':
-      return { kind: 'virtual' };
+      return { kind: 'readVirtual' };
+    case 'VUpdate':
+      return { kind: 'writeVirtual' };
     default:
       return null;
   }

@@ -7,4 +7,5 @@ export const LOAD_SCHEMA_ROOTS = `SELECT 0, rootpage, tbl_name FROM sqlite_schem
 UNION ALL SELECT 1, rootpage, tbl_name FROM sqlite_temp_schema WHERE rootpage > 0`;
 
 /** Virtual tables have no b-tree of their own. */
-export const LOAD_VIRTUAL_TABLE_COUNT = `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND rootpage = 0`;
+export const LOAD_VIRTUAL_TABLES = `SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0
+UNION ALL SELECT name FROM sqlite_temp_schema WHERE type = 'table' AND rootpage = 0`;

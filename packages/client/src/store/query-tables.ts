@@ -1,7 +1,7 @@
 import type { SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import type { ProgramStep, SchemaRoots, TouchedTables } from '../rules/touched-tables.ts';
 import { touchedTables } from '../rules/touched-tables.ts';
-import { LOAD_SCHEMA_ROOTS, LOAD_SCHEMA_VERSION, LOAD_VIRTUAL_TABLE_COUNT } from './query-tables.sql.ts';
+import { LOAD_SCHEMA_ROOTS, LOAD_SCHEMA_VERSION, LOAD_VIRTUAL_TABLES } from './query-tables.sql.ts';
 
 /** The version of the schema: changes with every CREATE, ALTER, DROP and VACUUM, of any connection. */
 export async function loadSchemaVersion(tx: SqliteTx): Promise<number> {
@@ -11,23 +11,27 @@ export async function loadSchemaVersion(tx: SqliteTx): Promise<number> {
 /** The b-trees of the schema. */
 export async function loadSchemaRoots(tx: SqliteTx): Promise<SchemaRoots> {
   const rows = await tx.all(LOAD_SCHEMA_ROOTS);
-  const virtualTableCount = Number((await tx.all(LOAD_VIRTUAL_TABLE_COUNT))[0]?.[0]);
+  const virtualTables = (await tx.all(LOAD_VIRTUAL_TABLES)).map((row) => String(row[0]));
   const roots = rows.map(([database, rootPage, table]) => ({
     database: Number(database),
     rootPage: Number(rootPage),
     table: String(table),
   }));
-  return { roots, hasVirtualTables: virtualTableCount > 0 };
+  return { roots, virtualTables };
 }
 
-/** The tables of one statement. Rejects like the statement itself when it is not valid SQL. */
+/**
+ * The tables of one statement. Rejects like the statement itself when it is not valid SQL. The version makes the text a new one after a
+ * change of the schema: a driver that keeps prepared statements would show the program made for the old schema.
+ */
 export async function loadTouchedTables(
   tx: SqliteTx,
   sql: string,
   params: readonly SqlValue[],
   schema: SchemaRoots,
+  schemaVersion: number,
 ): Promise<TouchedTables> {
-  const rows = await tx.all(`EXPLAIN ${sql}`, params);
+  const rows = await tx.all(`EXPLAIN /* ${schemaVersion} */ ${sql}`, params);
   return touchedTables(rows.map(programStep), schema);
 }
 
