@@ -84,7 +84,8 @@ export interface TouchedTables {
  * Writes blocks, row versions and tombstones of the touched keys, at least one table; one row: row count, wire bytes, canonical bytes, largest snapshot row, pushed rows
  * that are gone, hash or NULL. Byte counts are NULL without rows.
  *
- * Known versions are updated and new ones inserted in key order, without ON CONFLICT: two to four times cheaper.
+ * Known versions are updated where the look-up found them (the scope lock keeps them there) and new ones inserted in key order,
+ * without ON CONFLICT: two to four times cheaper.
  */
 export function writeRowsSql(m: MetadataNames, touched: TouchedTables): string {
   const tables = [...new Map([...touched.pushed, ...touched.captured].map((table) => [table.tableId, table])).values()];
@@ -105,11 +106,11 @@ WITH input AS (SELECT ${SCOPE_PK}, ${SCOPE_ID}, ${BUNDLE_SEQ}, ${PUSHED_ROW_COUN
   GROUP BY z.ord / ${String(BLOCK_ROWS_MAX)}, (z.bytes_upto - 1) / ${String(BLOCK_BYTES)}
 ), inserted AS (
   INSERT INTO ${m.rowState} (scope_pk, table_id, key_bytes, version, deleted)
-  SELECT ${SCOPE_PK}, i.table_id, i.key_bytes, ${BUNDLE_SEQ}, i.payload IS NULL FROM image i WHERE NOT i.is_known ORDER BY i.table_id, i.key_bytes
+  SELECT ${SCOPE_PK}, i.table_id, i.key_bytes, ${BUNDLE_SEQ}, i.payload IS NULL FROM image i WHERE i.state_ctid IS NULL ORDER BY i.table_id, i.key_bytes
 ), updated AS (
   UPDATE ${m.rowState} s SET version = ${BUNDLE_SEQ}, deleted = i.payload IS NULL
   FROM image i
-  WHERE i.is_known AND s.scope_pk = ${SCOPE_PK} AND s.table_id = i.table_id AND s.key_bytes = i.key_bytes
+  WHERE s.scope_pk = ${SCOPE_PK} AND s.ctid = i.state_ctid
 ), buried AS (
   INSERT INTO ${m.tombstone} (scope_pk, version, table_id, key_bytes)
   SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, i.table_id, i.key_bytes FROM image i WHERE i.payload IS NULL ORDER BY i.table_id, i.key_bytes
@@ -144,8 +145,8 @@ function imageCtes(m: MetadataNames, touched: TouchedTables): string {
   const pushed = touched.pushed.map((table) => pushedRowsSql(m, table));
   if (touched.captured.length === 0) return `image AS MATERIALIZED (${pushed.join('\nUNION ALL ')})`;
   const others = `other AS MATERIALIZED (${touched.captured.map((table) => capturedRowsSql(m, table)).join('\nUNION ALL ')})`;
-  const numbered = `SELECT ${PUSHED_ROW_COUNT} + row_number() OVER (ORDER BY o.first_ordinal, o.table_id, o.key_bytes) - 1, o.table_id, o.key_bytes, o.is_known, false, o.head, o.payload FROM other o`;
-  return `touched AS MATERIALIZED (${touchedKeysSql(m, touched)}), ${others}, image (ord, table_id, key_bytes, is_known, is_lost, head, payload) AS MATERIALIZED (${[...pushed, numbered].join('\nUNION ALL ')})`;
+  const numbered = `SELECT ${PUSHED_ROW_COUNT} + row_number() OVER (ORDER BY o.first_ordinal, o.table_id, o.key_bytes) - 1, o.table_id, o.key_bytes, o.state_ctid, false, o.head, o.payload FROM other o`;
+  return `touched AS MATERIALIZED (${touchedKeysSql(m, touched)}), ${others}, image (ord, table_id, key_bytes, state_ctid, is_lost, head, payload) AS MATERIALIZED (${[...pushed, numbered].join('\nUNION ALL ')})`;
 }
 
 /**
@@ -156,21 +157,21 @@ function touchedKeysSql(m: MetadataNames, touched: TouchedTables): string {
   const captured = `SELECT c.table_id, c.key_bytes, c.ordinal, false AS is_pushed FROM ${m.capture} c WHERE c.scope_pk = ${SCOPE_PK} AND c.token = ${CAPTURE_TOKEN}`;
   const pushed = `SELECT p.table_id, p.key_bytes, NULL::int8, true FROM ${m.pushRow} p WHERE p.scope_pk = ${SCOPE_PK} AND p.push_id = ${PUSH_ID}`;
   const keys = touched.pushed.length === 0 ? captured : `${captured} UNION ALL ${pushed}`;
-  return `SELECT k.table_id, k.key_bytes, min(k.ordinal) AS first_ordinal FROM (${keys}) k GROUP BY k.table_id, k.key_bytes HAVING NOT bool_or(k.is_pushed)`;
+  return `SELECT k.table_id, k.key_bytes, min(k.ordinal) AS first_ordinal FROM (${keys}) k GROUP BY k.table_id, k.key_bytes HAVING NOT bool_or(k.is_pushed) ORDER BY k.table_id, k.key_bytes`;
 }
 
 function pushedRowsSql(m: MetadataNames, table: TableDescription): string {
   const present = `${columnRef('b', table.keyColumn)} IS NOT NULL`;
   const detail = `p.row_ordinal::text||':'||p.key_text`;
   return `
-  SELECT p.row_ordinal::int8 AS ord, p.table_id, p.key_bytes, s.version IS NOT NULL AS is_known,
+  SELECT p.row_ordinal::int8 AS ord, p.table_id, p.key_bytes, s.state_ctid,
     p.op <> 'DELETE' AND NOT (${present}) AS is_lost,
     ${keyMember(table, 'p.key_text')} || ${opMember(present)} AS head,
     CASE WHEN ${present} THEN ${renderPayload(table, 'b', m, detail)} END AS payload
-  FROM ${m.pushRow} p
-  LEFT JOIN ${m.rowState} s ON s.scope_pk = ${SCOPE_PK} AND s.table_id = ${String(table.tableId)} AND s.key_bytes = p.key_bytes
-  LEFT JOIN ${tableRef(table)} b ON ${scopeIs('b')} AND ${columnRef('b', table.keyColumn)} = ${keyFromText(table, 'p.key_text')}
-  WHERE p.scope_pk = ${SCOPE_PK} AND p.push_id = ${PUSH_ID} AND p.table_id = ${String(table.tableId)}`;
+  FROM (
+    SELECT p.row_ordinal, p.table_id, p.op, p.key_bytes, p.key_text FROM ${m.pushRow} p
+    WHERE p.scope_pk = ${SCOPE_PK} AND p.push_id = ${PUSH_ID} AND p.table_id = ${String(table.tableId)} ORDER BY p.key_bytes OFFSET 0) p
+  ${lookUps(m, table, 'p.key_bytes', keyFromText(table, 'p.key_text'))}`;
 }
 
 /** Keys that are neither there nor were live before leave no trace. */
@@ -178,17 +179,26 @@ function capturedRowsSql(m: MetadataNames, table: TableDescription): string {
   const present = `${columnRef('b', table.keyColumn)} IS NOT NULL`;
   const key = keyTextOfRow(table, 'b');
   return `
-  SELECT k.first_ordinal, k.table_id, k.key_bytes, s.version IS NOT NULL AS is_known,
+  SELECT k.first_ordinal, k.table_id, k.key_bytes, s.state_ctid,
     ${keyMember(table, keyTextFromBytes(table, 'k.key_bytes'))} || ${opMember(present)} AS head,
     CASE WHEN ${present} THEN ${refuseBlankKey(m, table, key)}${renderPayload(table, 'b', m, `':'||${key}`)} END AS payload
   FROM touched k
-  LEFT JOIN ${m.rowState} s ON s.scope_pk = ${SCOPE_PK} AND s.table_id = ${String(table.tableId)} AND s.key_bytes = k.key_bytes
-  LEFT JOIN ${tableRef(table)} b ON ${scopeIs('b')} AND ${columnRef('b', table.keyColumn)} = ${keyFromBytes(table, 'k.key_bytes')}
+  ${lookUps(m, table, 'k.key_bytes', keyFromBytes(table, 'k.key_bytes'))}
   WHERE k.table_id = ${String(table.tableId)} AND (${present} OR NOT s.deleted)`;
 }
 
-function scopeIs(alias: string): string {
-  return `${columnRef(alias, SCOPE_COLUMN)} = ${SCOPE_ID}`;
+/**
+ * One index look-up per key in `row_state` (alias s) and in the table (alias b). LATERAL with OFFSET 0 rules out every other plan: a
+ * fresh stage and a growing scope have no statistics, and the planner would compare each key with every row of the scope. Keys come
+ * in key order, so that neighbouring look-ups meet the same pages.
+ */
+function lookUps(m: MetadataNames, table: TableDescription, keyBytes: string, key: string): string {
+  return `LEFT JOIN LATERAL (
+    SELECT r.ctid AS state_ctid, r.version, r.deleted FROM ${m.rowState} r
+    WHERE r.scope_pk = ${SCOPE_PK} AND r.table_id = ${String(table.tableId)} AND r.key_bytes = ${keyBytes} OFFSET 0) s ON true
+  LEFT JOIN LATERAL (
+    SELECT * FROM ${tableRef(table)} t
+    WHERE ${columnRef('t', SCOPE_COLUMN)} = ${SCOPE_ID} AND ${columnRef('t', table.keyColumn)} = ${key} OFFSET 0) b ON true`;
 }
 
 function opMember(present: string): string {
