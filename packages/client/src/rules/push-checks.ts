@@ -29,14 +29,19 @@ export function checkChunkReply(
   if (reply.next_expected_row_ordinal !== nextOrdinal) throw violated('ordinal');
 }
 
-/**
- * A commit answer has to be about this tuple. Another hash means that the tuple was committed with other content: the source was cloned,
- * and its numbering is no longer its own.
- */
-export function checkCommitted(outbox: FrozenOutbox, reply: CommitReply): void {
+/** A commit answer has to be about this tuple. */
+export function checkCommitIdentity(outbox: FrozenOutbox, reply: CommitReply): void {
   if (reply.source_id !== outbox.sourceId || reply.source_bundle_id !== outbox.sourceBundleId) throw violated('identity');
-  if (reply.canonical_request_hash !== outbox.requestHash) throw new SyncError('source_sequence_mismatch');
   if (reply.bundle_seq <= 0n || reply.bundle_hash.trim() === '') throw violated('identity');
+}
+
+/**
+ * An `already_committed` answer also has to be about this content. Another hash means that the tuple was used before: the source was
+ * cloned, and its numbering is no longer its own.
+ */
+export function checkAlreadyCommitted(outbox: FrozenOutbox, reply: CommitReply): void {
+  checkCommitIdentity(outbox, reply);
+  if (reply.canonical_request_hash !== outbox.requestHash) throw new SyncError('source_sequence_mismatch');
 }
 
 /** What a page of committed rows is compared with. */

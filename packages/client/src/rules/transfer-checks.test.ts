@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { checkBundleSeq, checkPageEnd, checkStable } from './pull-checks.ts';
 import { decidePushAnswer } from './push-answer.ts';
-import { checkChunkReply, checkCommitted, checkCommittedPage, checkStaging } from './push-checks.ts';
+import { checkAlreadyCommitted, checkChunkReply, checkCommitIdentity, checkCommittedPage, checkStaging } from './push-checks.ts';
 import { checkSnapshotChunk } from './snapshot-checks.ts';
 
 const violated = (reason: string) => expect.objectContaining({ code: 'protocol_violation', details: { reason } });
@@ -102,13 +102,26 @@ describe('[T48] [T53] checks of a push', () => {
       bundle_hash: 'b',
       canonical_request_hash: 'h',
     };
-    expect(() => checkCommitted(prepared, reply)).not.toThrow();
-    expect(() => checkCommitted(prepared, { ...reply, source_id: 'x' })).toThrow(violated('identity'));
-    expect(() => checkCommitted(prepared, { ...reply, source_bundle_id: 5n })).toThrow(violated('identity'));
-    expect(() => checkCommitted(prepared, { ...reply, bundle_hash: ' ' })).toThrow(violated('identity'));
-    expect(() => checkCommitted(prepared, { ...reply, canonical_request_hash: 'x' })).toThrow(
+    expect(() => checkAlreadyCommitted(prepared, reply)).not.toThrow();
+    expect(() => checkAlreadyCommitted(prepared, { ...reply, source_id: 'x' })).toThrow(violated('identity'));
+    expect(() => checkAlreadyCommitted(prepared, { ...reply, source_bundle_id: 5n })).toThrow(violated('identity'));
+    expect(() => checkAlreadyCommitted(prepared, { ...reply, bundle_hash: ' ' })).toThrow(violated('identity'));
+    expect(() => checkAlreadyCommitted(prepared, { ...reply, canonical_request_hash: 'x' })).toThrow(
       expect.objectContaining({ code: 'source_sequence_mismatch' }),
     );
+  });
+
+  it('take a commit answer with another hash: the rows decide', () => {
+    const reply = {
+      bundle_seq: 9n,
+      source_id: 's',
+      source_bundle_id: 4n,
+      row_count: 2,
+      bundle_hash: 'b',
+      canonical_request_hash: 'x',
+    };
+    expect(() => checkCommitIdentity(prepared, reply)).not.toThrow();
+    expect(() => checkCommitIdentity(prepared, { ...reply, bundle_seq: 0n })).toThrow(violated('identity'));
   });
 
   it('want pages of that commit without gaps', () => {

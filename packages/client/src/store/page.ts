@@ -31,7 +31,7 @@ import {
   SET_SQL_PAYLOADS,
   WHAT_IS_PENDING,
 } from './page.sql.ts';
-import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
+import { CREATE_WORK_TABLES, EMPTY_WORK_TABLES } from './temp-tables.sql.ts';
 
 /** The payload that the column expressions read. */
 export const PAGE_PAYLOAD = 'COALESCE(p.sql_payload, p.payload)';
@@ -57,7 +57,7 @@ export interface PageTable {
 
 /** Creates the work tables where they are missing and empties the page. */
 export async function emptyPage(tx: SqliteTx): Promise<void> {
-  await tx.exec(`${CREATE_WORK_TABLES}; DELETE FROM temp._oversync_page`);
+  await tx.exec(`${CREATE_WORK_TABLES}; ${EMPTY_WORK_TABLES}`);
 }
 
 /** Puts rows into the page, in slices. */
@@ -78,6 +78,11 @@ function pageRow(schema: LocalSchema, row: CheckedRow, ordinal: number): SqlValu
 /** Puts a staged bundle into the page without holding it in memory. */
 export async function loadPageFromStage(tx: SqliteTx, schema: LocalSchema, bundleSeq: bigint): Promise<void> {
   await tx.run(PAGE_FROM_STAGE, [bundleSeq]);
+  await fillSqlPayloads(tx, schema);
+}
+
+/** Rewrites the payloads of the page that SQL cannot read as they are, a few at a time. */
+export async function fillSqlPayloads(tx: SqliteTx, schema: LocalSchema): Promise<void> {
   const tables = schema.tables.filter(needsHexPayload).map((table) => table.wireName);
   if (tables.length === 0) return;
   for (let after = -1; ;) {

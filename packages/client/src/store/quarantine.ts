@@ -1,5 +1,6 @@
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
+import type { CheckpointReason } from './client-state.ts';
 import { loadIntent, moveToQuarantine, QuarantineLog, setAsideForServer } from './set-aside.ts';
 import type { QuarantineOrigin, QuarantineRef } from './store-types.ts';
 import { beginApply, setApplyMode } from './transaction.ts';
@@ -30,7 +31,7 @@ export async function quarantineDirtyRow(
     await beginApply(tx);
     if (!(await setAsideForServer(tx, schema, table, row.keyJson, row, log))) {
       await moveToQuarantine(tx, schema, table, row.keyJson, row, 'local', log);
-      await requestRestore(tx);
+      await requestRebuild(tx, 'restore_row');
     }
     await setApplyMode(tx, 0);
   }
@@ -38,9 +39,9 @@ export async function quarantineDirtyRow(
 }
 
 /** Asks for a keep-source rebuild, unless something is under way already. */
-export async function requestRestore(tx: SqliteTx): Promise<void> {
+export async function requestRebuild(tx: SqliteTx, reason: CheckpointReason): Promise<void> {
   const { changes } = await tx.run(REQUEST_REBUILD);
-  if (changes > 0) await tx.run(`UPDATE _sync_operation_state SET reason = 'restore_row' WHERE singleton_key = 1`);
+  if (changes > 0) await tx.run('UPDATE _sync_operation_state SET reason = ? WHERE singleton_key = 1', [reason]);
 }
 
 const REQUEST_REBUILD = `

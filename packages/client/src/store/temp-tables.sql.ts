@@ -44,6 +44,5 @@ const INTENTS = `CREATE TEMP TABLE IF NOT EXISTS _oversync_intents (
 
 export const CREATE_WORK_TABLES = [PAGE, FREEZE_PLAN, INTENTS].join(';\n');
 
-/** Empties all work tables; without a condition SQLite drops the pages at once. */
-export const EMPTY_WORK_TABLES =
-  'DELETE FROM temp._oversync_page; DELETE FROM temp._oversync_freeze_plan; DELETE FROM temp._oversync_intents';
+/** Empties the work tables of apply; without a condition SQLite drops the pages at once. */
+export const EMPTY_WORK_TABLES = 'DELETE FROM temp._oversync_page; DELETE FROM temp._oversync_intents';
