@@ -1,12 +1,16 @@
 import { SyncError } from '@oversync/protocol';
 
 import { runAttach } from './engine/attach.ts';
+import type { LoopHandle } from './engine/automatic/loop.ts';
+import type { AutomaticOptions } from './engine/automatic/resolve-loop-options.ts';
+import { Automation } from './engine/automation.ts';
 import type { AttachResult, LocalDataPolicy } from './engine/attach.ts';
 import { runDetach, runUninstall } from './engine/detach.ts';
 import type { DetachResult, UninstallResult } from './engine/detach.ts';
 import { createEngine, runExclusive, runRead } from './engine/engine.ts';
 import type { CallOptions, Engine } from './engine/engine.ts';
 import type { SyncEventListener } from './engine/events.ts';
+import type { LiveQuery, LiveQueryOptions } from './engine/live-query/live-query.ts';
 import { closeEngine, openEngine } from './engine/open.ts';
 import type { OpenResult } from './engine/open.ts';
 import { resolveOptions } from './engine/options.ts';
@@ -16,8 +20,12 @@ import type { PushReport } from './engine/push.ts';
 import type { ReplacementChoice } from './engine/rebuild.ts';
 import { loadCheckpoint, loadPendingStatus, loadSourceInfo, loadSyncStatus } from './engine/status.ts';
 import type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.ts';
+import { syncOnce } from './engine/sync-once.ts';
+import type { SyncOnceOptions, SyncOnceReport } from './engine/sync-once.ts';
 import { pullToStable, pushPending, rebuild, sync, syncThenDetach } from './engine/sync.ts';
 import type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
+import type { TableChangeListener } from './engine/table-changes.ts';
+import type { SqliteTx, SqlValue } from './ports/sqlite-driver.ts';
 import type { SchemaWarning } from './rules/local-schema.ts';
 
 export interface AttachOptions extends CallOptions {
@@ -71,6 +79,27 @@ export interface SyncClient {
   lastBundleSeqSeen(): Promise<bigint>;
   /** Calls `listener` with progress and changes. Returns the function that ends it. */
   subscribe(listener: SyncEventListener): () => void;
+  /**
+   * Starts the background loop: uploads after local writes, downloads by an interval or a watch stream, recovery. One loop per client: a
+   * second call returns the same handle. Throws `open_required`, `client_closed`, `config_invalid`.
+   */
+  start(options?: AutomaticOptions): LoopHandle;
+  /** One sync, and a recovery where it needs one, within the time a platform grants to a background task. */
+  syncOnce(options?: SyncOnceOptions): Promise<SyncOnceReport>;
+  /** Keeps the loop from uploading; explicit calls run. Not stored. */
+  pauseUploads(): void;
+  resumeUploads(): void;
+  /** Keeps the loop from downloading; explicit calls run. Not stored. */
+  pauseDownloads(): void;
+  resumeDownloads(): void;
+  /** Calls `listener` once after each commit that changed rows, of this client, of the application, or of another tab. Returns the end. */
+  onTableChange(listener: TableChangeListener): () => void;
+  /** Announces a commit that the driver does not see, made through another connection, so that queries and uploads follow. */
+  notifyTablesChanged(tables: readonly string[]): void;
+  /** Runs a write of the application in one transaction; `tables` spares a driver without a change hook from finding them. */
+  write<T>(fn: (tx: SqliteTx) => Promise<T>, tables?: readonly string[]): Promise<T>;
+  /** A query that runs again whenever a commit touched one of its tables. Works before `open`. Throws `invalid_argument`. */
+  liveQuery(sql: string, params?: readonly SqlValue[], options?: LiveQueryOptions): LiveQuery;
   /** What `open` found that works, but perhaps not as expected. */
   readonly warnings: readonly SchemaWarning[];
   /** Ends network waits, lets a running transaction finish, gives the database up; the driver stays open. Later calls fail with `client_closed`. */
@@ -103,16 +132,33 @@ export function createSyncClient(options: SyncClientOptions): SyncClient {
 const NOT_PAUSED = { uploads: false, downloads: false } as const;
 
 function clientOf(engine: Engine): SyncClient {
-  const close = (): Promise<void> => closeEngine(engine);
+  const automation = new Automation(engine);
+  const close = async (): Promise<void> => {
+    await automation.close();
+    await closeEngine(engine);
+  };
   return {
-    open: (options = {}) => openEngine(engine, options),
-    attach: (userId, options = {}) => attach(engine, userId, options),
+    ...automaticMethods(engine, automation),
+    open: async (options = {}) => {
+      const result = await openEngine(engine, options);
+      automation.opened();
+      return result;
+    },
+    attach: (userId, options = {}) => attach(engine, automation, userId, options),
     pushPending: (options = {}) => runExclusive(engine, 'pushPending', options, (call) => pushPending(call, false)),
     pullToStable: (options = {}) => runExclusive(engine, 'pullToStable', options, (call) => pullToStable(call, NOT_PAUSED)),
     sync: (options = {}) => runExclusive(engine, 'sync', options, sync),
     rebuild: (options = {}) => runExclusive(engine, 'rebuild', options, (call) => rebuild(call, options.replacement)),
-    detach: (options = {}) => runExclusive(engine, 'detach', options, (call) => runDetach(call, options.discardPending === true)),
-    syncThenDetach: (options = {}) => runExclusive(engine, 'syncThenDetach', options, syncThenDetach),
+    detach: async (options = {}) => {
+      const result = await runExclusive(engine, 'detach', options, (call) => runDetach(call, options.discardPending === true));
+      if (result.outcome === 'detached') automation.attachments.detached();
+      return result;
+    },
+    syncThenDetach: async (options = {}) => {
+      const report = await automation.withoutLoop(() => runExclusive(engine, 'syncThenDetach', options, syncThenDetach));
+      if (report.detach.outcome === 'detached') automation.attachments.detached();
+      return report;
+    },
     uninstallSync: async (options = {}) => {
       const run = (call: Parameters<typeof runUninstall>[0]) => runUninstall(call, options.discardPending === true);
       const result = await runExclusive(engine, 'uninstallSync', options, run);
@@ -131,10 +177,42 @@ function clientOf(engine: Engine): SyncClient {
   };
 }
 
-function attach(engine: Engine, userId: string, options: AttachOptions): Promise<AttachResult> {
-  return runExclusive(engine, 'attach', options, (call) => {
+type AutomaticMethods = Pick<
+  SyncClient,
+  | 'start'
+  | 'syncOnce'
+  | 'pauseUploads'
+  | 'resumeUploads'
+  | 'pauseDownloads'
+  | 'resumeDownloads'
+  | 'onTableChange'
+  | 'notifyTablesChanged'
+  | 'write'
+  | 'liveQuery'
+>;
+
+function automaticMethods(engine: Engine, automation: Automation): AutomaticMethods {
+  const { pauses, changes } = automation;
+  return {
+    start: (options = {}) => automation.start(options),
+    syncOnce: (options = {}) => syncOnce(engine, options),
+    pauseUploads: () => pauses.setUploadsPaused(true),
+    resumeUploads: () => pauses.setUploadsPaused(false),
+    pauseDownloads: () => pauses.setDownloadsPaused(true),
+    resumeDownloads: () => pauses.setDownloadsPaused(false),
+    onTableChange: (listener) => changes.subscribe(listener),
+    notifyTablesChanged: (tables) => changes.announceLocal(tables),
+    write: (fn, tables) => automation.write(fn, tables),
+    liveQuery: (sql, params = [], options = {}) => automation.liveQuery(sql, params, options),
+  };
+}
+
+async function attach(engine: Engine, automation: Automation, userId: string, options: AttachOptions): Promise<AttachResult> {
+  const result = await runExclusive(engine, 'attach', options, (call) => {
     if (typeof userId !== 'string' || userId.trim() === '')
       throw new SyncError('invalid_argument', { details: { argument: 'userId' } });
     return runAttach(call, userId, options.localData ?? 'replace');
   });
+  if (result.status === 'connected') automation.attachments.attached(userId);
+  return result;
 }

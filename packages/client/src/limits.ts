@@ -108,3 +108,5 @@ export const UPLOAD_DEBOUNCE_MS = 250;
 export const UPLOAD_DELAY_MAX_MS = 5_000;
 /** Largest duration a platform timer takes. */
 export const LOOP_DELAY_MAX_MS = 2_147_483_647;
+/** (option) Time of one `syncOnce`: phones grant a background task about 30 s. */
+export const SYNC_ONCE_DEADLINE_MS = 25_000;

@@ -3,12 +3,17 @@ import type { Sha256Factory } from '@oversync/protocol';
 
 import { gzipWithCompressionStream } from '../http/exchange.ts';
 import type { HeadersProvider } from '../http/exchange.ts';
+import type { ChangeChannel } from '../ports/channel.ts';
 import { systemClock, systemRandom } from '../ports/clock.ts';
 import type { Clock, Random } from '../ports/clock.ts';
+import { platformConnectivity } from '../ports/connectivity.ts';
+import type { Connectivity } from '../ports/connectivity.ts';
 import type { OwnershipLock } from '../ports/lock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { SqliteDriver } from '../ports/sqlite-driver.ts';
 import type { GzipBytes, HttpTransport } from '../ports/transport.ts';
+import { platformVisibility } from '../ports/visibility.ts';
+import type { Visibility } from '../ports/visibility.ts';
 import type { Resolver } from '../rules/conflict-types.ts';
 import type { LocalPragmas, LocalSchemaConfig, TableConfig } from '../rules/local-schema.ts';
 import {
@@ -23,6 +28,8 @@ import {
 } from '../rules/options.ts';
 import type { NumberOptions } from '../rules/options.ts';
 import type { CapacityRetryPolicy, RetryPolicy } from '../rules/retry.ts';
+import { resolveLoopOptions } from './automatic/resolve-loop-options.ts';
+import type { AutomaticOptions } from './automatic/resolve-loop-options.ts';
 
 /** Connections to the platform. Each has a default that works in browsers and Node. */
 export interface ClientPorts {
@@ -35,6 +42,12 @@ export interface ClientPorts {
   /** An incremental SHA-256; the default is pure JavaScript, a native one is faster. */
   readonly sha256?: Sha256Factory;
   readonly logger?: Logger;
+  /** Whether a network is there; the background loop rests without one. */
+  readonly connectivity?: Connectivity;
+  /** Whether somebody looks; the background loop rests a while after nobody does. */
+  readonly visibility?: Visibility;
+  /** Carries table changes to other tabs. Default: none. */
+  readonly channel?: ChangeChannel;
 }
 
 /** Options of `createSyncClient`. Durations end in `Ms`, sizes in `Bytes`; every number has a default (client.md 2.1). */
@@ -60,6 +73,8 @@ export interface SyncClientOptions extends Partial<NumberOptions> {
   readonly pragmas?: Partial<LocalPragmas>;
   /** `wait`: `open()` waits until the present owner of the database ends. */
   readonly ownership?: 'reject' | 'wait';
+  /** Defaults of `start`. */
+  readonly automatic?: AutomaticOptions;
   readonly ports?: ClientPorts;
 }
 
@@ -75,10 +90,22 @@ export interface ResolvedOptions extends NumberOptions {
   readonly ownership: 'reject' | 'wait';
   readonly retryPolicy: RetryPolicy;
   readonly capacityRetryPolicy: CapacityRetryPolicy;
-  readonly ports: Required<Omit<ClientPorts, 'lock'>> & Pick<ClientPorts, 'lock'>;
+  readonly automatic: AutomaticOptions;
+  readonly ports: Required<Omit<ClientPorts, 'lock' | 'channel'>> & Pick<ClientPorts, 'lock' | 'channel'>;
 }
 
-const PORT_NAMES: ReadonlySet<string> = new Set(['http', 'gzip', 'lock', 'clock', 'random', 'sha256', 'logger']);
+const PORT_NAMES: ReadonlySet<string> = new Set([
+  'http',
+  'gzip',
+  'lock',
+  'clock',
+  'random',
+  'sha256',
+  'logger',
+  'connectivity',
+  'visibility',
+  'channel',
+]);
 
 /** Validates names, types and ranges. Throws `config_invalid` with the name of the option; has no other effect. */
 export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
@@ -88,6 +115,8 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
   checkOption(typeof options.schema === 'string', 'schema');
   checkOption(Array.isArray(options.tables), 'tables');
   checkOption(options.resolver === undefined || typeof options.resolver === 'function', 'resolver');
+  const { automatic = {} } = options;
+  resolveLoopOptions(automatic);
   const transitionWrites = resolveChoice(options.transitionWrites, ['capture', 'reject'], 'transitionWrites');
   return {
     ...resolveNumbers(options),
@@ -107,6 +136,7 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
     ownership: resolveChoice(options.ownership, ['reject', 'wait'], 'ownership'),
     retryPolicy: resolveRetryPolicy(options.retryPolicy),
     capacityRetryPolicy: resolveCapacityPolicy(options.snapshotCapacityRetryPolicy),
+    automatic,
     ports: resolvePorts(options.ports ?? {}),
   };
 }
@@ -120,6 +150,9 @@ function resolvePorts(ports: ClientPorts): ResolvedOptions['ports'] {
     random: ports.random ?? systemRandom,
     sha256: ports.sha256 ?? createSha256,
     logger: ports.logger ?? (() => undefined),
+    connectivity: ports.connectivity ?? platformConnectivity(),
+    visibility: ports.visibility ?? platformVisibility(),
+    ...(ports.channel === undefined ? {} : { channel: ports.channel }),
     ...(ports.lock === undefined ? {} : { lock: ports.lock }),
   };
 }

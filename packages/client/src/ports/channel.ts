@@ -8,3 +8,18 @@ export interface ChangeChannel {
   /** Calls `listener` with every message of another end. Returns the function that ends it. */
   subscribe(listener: (message: unknown) => void): () => void;
 }
+
+/** A `ChangeChannel` over `BroadcastChannel`. One name per database; it stays open until `close`. */
+export function createBroadcastChangeChannel(name: string): ChangeChannel & { close(): void } {
+  const channel = new BroadcastChannel(name);
+  return {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- the channel has one origin by nature
+    post: (message) => channel.postMessage(message),
+    subscribe: (listener) => {
+      const receive = (event: MessageEvent<unknown>): void => listener(event.data);
+      channel.addEventListener('message', receive);
+      return () => channel.removeEventListener('message', receive);
+    },
+    close: () => channel.close(),
+  };
+}

@@ -10,3 +10,20 @@ export interface Connectivity {
 
 /** For platforms that cannot tell: always online. */
 export const alwaysOnline: Connectivity = { isOnline: () => true, subscribe: () => () => undefined };
+
+/** What browsers know; always online elsewhere. */
+export function platformConnectivity(): Connectivity {
+  const { navigator } = globalThis;
+  if (typeof navigator?.onLine !== 'boolean' || typeof globalThis.addEventListener !== 'function') return alwaysOnline;
+  return {
+    isOnline: () => navigator.onLine,
+    subscribe: (listener) => {
+      globalThis.addEventListener('online', listener);
+      globalThis.addEventListener('offline', listener);
+      return () => {
+        globalThis.removeEventListener('online', listener);
+        globalThis.removeEventListener('offline', listener);
+      };
+    },
+  };
+}

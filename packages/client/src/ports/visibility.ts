@@ -10,3 +10,16 @@ export interface Visibility {
 
 /** For processes without a user interface: always visible. */
 export const alwaysVisible: Visibility = { isVisible: () => true, subscribe: () => () => undefined };
+
+/** The visibility of the page where there is one; always visible elsewhere, workers included. */
+export function platformVisibility(): Visibility {
+  const { document } = globalThis;
+  if (document === undefined) return alwaysVisible;
+  return {
+    isVisible: () => document.visibilityState !== 'hidden',
+    subscribe: (listener) => {
+      document.addEventListener('visibilitychange', listener);
+      return () => document.removeEventListener('visibilitychange', listener);
+    },
+  };
+}
