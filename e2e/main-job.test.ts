@@ -4,12 +4,16 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { findFreePort } from '@oversync/dev-postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const MAIN = fileURLToPath(new URL('../examples/main-job/src/main.ts', import.meta.url));
+
+/** Pause between two looks at the output, in milliseconds. */
+const POLL_INTERVAL_MS = 10;
 
 let folder: string;
 
@@ -50,7 +54,7 @@ async function start(...args: readonly string[]): Promise<Run> {
 async function waitFor(run: Run, text: string): Promise<void> {
   while (!run.output.includes(text)) {
     if (run.child.exitCode !== null) throw new Error(`ended without “${text}”:\n${run.output}`);
-    await Promise.race([once(run.child.stdout ?? run.child, 'data'), once(run.child, 'close')]);
+    await sleep(POLL_INTERVAL_MS);
   }
 }
 
@@ -73,13 +77,14 @@ describe('npm start', () => {
 
     const finished = await start('--once');
     expect(await end(finished), finished.output).toBe(0);
+    expect(finished.output).toContain('Round 1, going on where it stopped');
     expect(finished.output).toContain('PROVED');
     expect(finished.output).toContain('development sign-in is ON');
     expect(existsSync(join(folder, 'jwt-secret'))).toBe(true);
 
     const serving = await start();
     await waitFor(serving, 'keeps serving');
-    expect(serving.output).toContain('round 2');
+    expect(serving.output).toContain('Round 2');
     const url = /(http:\/\/127\.0\.0\.1:\d+)\/sync/.exec(serving.output)?.[1];
     expect((await fetch(`${url}/syncx/health`)).status).toBe(200);
     serving.child.kill('SIGINT');

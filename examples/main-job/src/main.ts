@@ -69,6 +69,7 @@ async function run(): Promise<void> {
       digestServer: () => digestPostgres(serverQuery.query, user),
       startProgress: createProgress(process.stdout),
       signal: interrupted.signal,
+      onRound: (round, isResumed) => console.log(isResumed ? `Round ${round}, going on where it stopped` : `Round ${round}`),
     });
     console.log(`\n${formatConflicts(result, RULE_TEXT)}\n\n${formatFigures(result)}\n\n${formatProof(result)}`);
     if (!result.isEqual) process.exitCode = 1;

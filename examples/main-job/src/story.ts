@@ -10,7 +10,7 @@ import { applyEdits, digestDevice, insertPlaces, loadSortedIds } from './local-p
 import { type City, makePlace } from './place.ts';
 import type { StartProgress } from './progress.ts';
 import { loadImportIndex, loadRounds, loadStep, saveImportIndex, saveRound, saveStep, type StepRecord } from './story-log.ts';
-import { joinAsNewDevice, syncUntilClean } from './sync-steps.ts';
+import { expectOffline, joinAsNewDevice, syncUntilClean } from './sync-steps.ts';
 
 /** Rows of one local transaction of the import: an interrupted import goes on at the last multiple. */
 const IMPORT_BATCH_ROWS = 2000;
@@ -26,6 +26,8 @@ export interface StoryOptions {
   readonly digestServer: () => Promise<Dump>;
   readonly startProgress: StartProgress;
   readonly signal: AbortSignal;
+  /** Told which round is played, and whether an earlier process began it. */
+  readonly onRound?: (round: number, isResumed: boolean) => void;
   /** Told when a step begins, with its name and whether it had been finished by an earlier process. */
   readonly onStep?: (step: StepName, wasDone: boolean) => void;
 }
@@ -109,9 +111,13 @@ export async function playStory(options: StoryOptions): Promise<StoryResult> {
 async function beginRound(a: Device, options: StoryOptions): Promise<number> {
   const rounds = await loadRounds(a.driver);
   const last = rounds.length;
-  if (last > 0 && (await loadStep(a.driver, last, 'proof')) === undefined) return last;
+  if (last > 0 && (await loadStep(a.driver, last, 'proof')) === undefined) {
+    options.onRound?.(last, true);
+    return last;
+  }
   const placeCount = Math.max(Math.min(options.rows, options.cities.length), rounds.at(-1) ?? 0);
   await saveRound(a.driver, last + 1, placeCount);
+  options.onRound?.(last + 1, false);
   return last + 1;
 }
 
@@ -172,6 +178,7 @@ class Story {
         await saveStep(tx, this.round, step, made);
         return made;
       });
+      await expectOffline(device, this.options.signal);
     }
     device.network.isOnline = true;
     progress.end(record.rows, record.ms);

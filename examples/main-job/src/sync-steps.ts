@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { isSyncError } from '@oversync/client';
+
 import type { Device } from './device.ts';
 
 /** Sync rounds that one step may need: rows that came back changed are pushed again. */
@@ -30,6 +32,18 @@ export async function joinAsNewDevice(device: Device, user: string, update: Upda
   }
   const [row] = await device.driver.all('SELECT count(*) FROM places');
   return Number(row?.[0] ?? 0);
+}
+
+/** Offline, a sync fails with an error that may be retried, and every edit still waits. */
+export async function expectOffline(device: Device, signal: AbortSignal): Promise<void> {
+  const before = await device.client.pendingSyncStatus();
+  const error: unknown = await device.client.sync({ signal }).catch((reason: unknown) => reason);
+  signal.throwIfAborted();
+  const after = await device.client.pendingSyncStatus();
+  const isKept = after.pendingRowCount === before.pendingRowCount && after.pendingRowCount > 0;
+  // After a restart the client does not know its user before it has attached, which it does when it is online again.
+  const isExpected = isSyncError(error) && (error.retryable || error.code === 'attach_required');
+  if (!isKept || !isExpected) throw new Error(`${device.name} did not keep its edits while it was offline`, { cause: error });
 }
 
 async function attach(device: Device, user: string, signal: AbortSignal): Promise<void> {
