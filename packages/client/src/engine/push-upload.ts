@@ -17,7 +17,7 @@ import { commitPushRequest, createPushSessionRequest, pushChunkRequest, pushSess
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { decidePushAnswer } from '../rules/push-answer.ts';
 import type { PushAnswer, PushStep } from '../rules/push-answer.ts';
-import { checkChunkReply, checkCommitted, checkStaging } from '../rules/push-checks.ts';
+import { checkAlreadyCommitted, checkChunkReply, checkCommitIdentity, checkStaging } from '../rules/push-checks.ts';
 import { attemptsAllowed, backoffDelayMs } from '../rules/retry.ts';
 import type { Outbox } from '../store/client-state.ts';
 import { loadOutboxChunk, storeCommittedRemote } from '../store/outbox.ts';
@@ -168,7 +168,7 @@ function askCreate(upload: Upload): Promise<Reply<PushSessionReply>> {
 async function acceptCreate(upload: Upload, reply: PushSessionReply): Promise<StepOutcome<OpenSession | Committed>> {
   const { call, outbox } = upload;
   if (reply.status === 'already_committed') {
-    checkCommitted(outbox, reply);
+    checkAlreadyCommitted(outbox, reply);
     return { kind: 'next', value: await storeCommit(upload, reply) };
   }
   checkStaging(outbox, reply);
@@ -240,7 +240,7 @@ async function commit(upload: Upload, pushId: string): Promise<StepOutcome<Commi
       parseCommitReply(await readJsonBody(body)),
     );
     if (reply.kind === 'refused') return reactToRefusal(upload, 'commit', reply.refusal);
-    checkCommitted(outbox, reply.value);
+    checkCommitIdentity(outbox, reply.value);
     return { kind: 'next', value: await storeCommit(upload, reply.value) };
   } catch (error) {
     if (!isSyncError(error) || (error.code !== 'transport_failed' && error.code !== 'timeout')) throw error;

@@ -6,7 +6,7 @@ import { createPushSessionRequest } from '../http/requests.ts';
 import type { SourceReplacement } from '../http/requests.ts';
 import type { PushSessionReply } from '@oversync/protocol';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
-import { checkCommitted } from '../rules/push-checks.ts';
+import { checkAlreadyCommitted } from '../rules/push-checks.ts';
 import { insertSource, loadClientState, loadSource } from '../store/client-state.ts';
 import type { ClientState, LifecycleState, Outbox, StagedSession } from '../store/client-state.ts';
 import { storeCommittedRemote } from '../store/outbox.ts';
@@ -133,7 +133,7 @@ async function settlePreparedOutbox(call: Call, capabilities: ServerCapabilities
     return;
   }
   try {
-    checkCommitted(outbox, reply.value);
+    checkAlreadyCommitted(outbox, reply.value);
   } catch (error) {
     if (!isSyncError(error) || error.code !== 'source_sequence_mismatch') throw error;
     await loseSource(call, 'source_sequence_changed', null);
