@@ -33,6 +33,7 @@ export interface TestWrite {
   /** Staged rows; `fn` then plays the part of the apply statements. */
   readonly push?: readonly TestPushRow[];
   readonly options?: Partial<FinaliseOptions>;
+  readonly sqlHashBytesMax?: number;
 }
 
 export class BundleWriter {
@@ -66,7 +67,13 @@ export class BundleWriter {
         canonicalRequestHash: '',
         ...(push === undefined ? {} : { push }),
       };
-      return finaliseBundle(tx, { catalog: this.catalog, options: { ...TEST_FINALISE_OPTIONS, ...write.options } }, input);
+      const { sqlHashBytesMax } = write;
+      const options = { ...TEST_FINALISE_OPTIONS, ...write.options };
+      return finaliseBundle(
+        tx,
+        { catalog: this.catalog, options, ...(sqlHashBytesMax === undefined ? {} : { sqlHashBytesMax }) },
+        input,
+      );
     }, settings);
   }
 

@@ -26,6 +26,8 @@ export const TEST_PINNED_SETTINGS = formatPinnedSettings({ lockTimeoutMs: 10_000
 export async function openPgFixture(): Promise<PgFixture> {
   const database = await createTestDatabase();
   const pool = new Pool({ connectionString: database.url, max: 4 });
+  // Dropping the database ends connections that are still closing; their farewell is nobody's business.
+  pool.on('connect', (client) => client.on('error', () => {}));
   const db = createPgDatabase(pool);
   return {
     url: database.url,

@@ -7,7 +7,14 @@ import type { Sha256Factory } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
 import type { Catalog, TableDescription } from '../rules/table-description.ts';
-import { capturedTablesSql, writeBundleParams, writeBundleSql, writeRowsParams, writeRowsSql } from '../store/finalise.sql.ts';
+import {
+  capturedTablesSql,
+  SQL_HASH_BYTES_MAX,
+  writeBundleParams,
+  writeBundleSql,
+  writeRowsParams,
+  writeRowsSql,
+} from '../store/finalise.sql.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
@@ -33,6 +40,8 @@ export interface FinaliseEnvironment {
   readonly options: FinaliseOptions;
   /** Default: the platform's own SHA-256. */
   readonly createHash?: Sha256Factory;
+  /** Canonical bytes up to which PostgreSQL hashes a bundle itself. */
+  readonly sqlHashBytesMax?: number;
 }
 
 /** The transaction to end. Its scope row is locked by the caller, its bundle context is open with the same token. */
@@ -86,7 +95,7 @@ export async function finaliseBundle(
   await tx.script('SET CONSTRAINTS ALL IMMEDIATE');
   const touched = await loadTouchedTables(tx, m, environment.catalog, input);
   const bundleSeq = input.head + 1n;
-  const rows = await writeRows(tx, m, touched, input, bundleSeq);
+  const rows = await writeRows(tx, m, touched, input, bundleSeq, environment.sqlHashBytesMax ?? SQL_HASH_BYTES_MAX);
   checkLimits(environment.options, rows);
   const hashed =
     rows.hash ??
@@ -143,9 +152,11 @@ async function writeRows(
   touched: TouchedTables,
   input: FinaliseInput,
   bundleSeq: bigint,
+  sqlHashBytesMax: number,
 ): Promise<WrittenRows> {
   // Nested JSON is stored with the digits of the database; only the process can canonicalise its numbers for the hash.
-  const wantsHash = ![...touched.pushed, ...touched.captured].some((table) => table.hasNestedJson);
+  const hasNestedJson = [...touched.pushed, ...touched.captured].some((table) => table.hasNestedJson);
+  const hashBytesMax = hasNestedJson ? 0 : sqlHashBytesMax;
   const params = writeRowsParams({
     scopePk: input.scopePk,
     scopeId: input.scopeId,
@@ -154,7 +165,7 @@ async function writeRows(
     captureToken: input.captureToken,
     pushId: input.push?.pushId ?? null,
   });
-  const result = await tx.query(writeRowsSql(m, { ...touched, wantsHash }), params);
+  const result = await tx.query(writeRowsSql(m, { ...touched, hashBytesMax }), params);
   const row = new RowReader(result.rows[0] ?? []);
   const rowCount = row.int();
   if (rowCount === 0) throw new SyncError('no_captured_changes');

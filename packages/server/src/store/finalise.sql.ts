@@ -76,8 +76,8 @@ export interface TouchedTables {
   readonly pushed: readonly TableDescription[];
   /** Tables with keys in `capture`. */
   readonly captured: readonly TableDescription[];
-  /** Whether the hash is wanted from PostgreSQL; it is NULL where the text is too long for that. */
-  readonly wantsHash: boolean;
+  /** Canonical bytes up to which PostgreSQL computes the hash; 0 when the process has to. */
+  readonly hashBytesMax: number;
 }
 
 /**
@@ -122,7 +122,7 @@ WITH input AS (SELECT ${SCOPE_PK}, ${SCOPE_ID}, ${BUNDLE_SEQ}, ${PUSHED_ROW_COUN
   FROM sized
 )
 SELECT t.row_count, t.wire_bytes, t.canonical_bytes, t.largest_row, (SELECT count(*) FROM image WHERE is_lost),
-  ${touched.wantsHash ? hashExpression(names) : 'NULL::text'}
+  ${touched.hashBytesMax > 0 ? hashExpression(names, touched.hashBytesMax) : 'NULL::text'}
 FROM totals t`;
 }
 
@@ -132,8 +132,8 @@ function shapeKeysExpression(tables: readonly TableDescription[]): string {
   return `ARRAY(SELECT DISTINCT ${key} FROM unnest(array_agg(z.table_id)) AS i (table_id) ORDER BY 1)`;
 }
 
-function hashExpression(names: string): string {
-  return `CASE WHEN t.canonical_bytes <= ${String(SQL_HASH_BYTES_MAX)} THEN (
+function hashExpression(names: string, bytesMax: number): string {
+  return `CASE WHEN t.canonical_bytes <= ${String(bytesMax)} THEN (
     SELECT encode(sha256(convert_to('[' || COALESCE(string_agg('{' || i.head || ',"payload":' || COALESCE(i.payload, 'null')
       || ',"row_ordinal":"' || i.ord::text || '","row_version":"' || ${BUNDLE_SEQ}::text || '",' || ${names} || '}', ',' ORDER BY i.ord), '') || ']', 'UTF8')), 'hex')
     FROM image i
