@@ -9,7 +9,7 @@ import { createViolationError } from '../rules/violation.ts';
 import { selectConflicts } from '../store/conflict.sql.ts';
 import { parseConflicts } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
-import { copyCanonicalRows, hashStagedRows, selectApplyGroups, selectDuplicate } from '../store/push-row.sql.ts';
+import { copyCanonicalRows, hashStagedRows, selectApplyGroups, selectRepeatedKey } from '../store/push-row.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
 import type { PgRow } from '../ports/postgres.ts';
 import type { SyncContext } from './context.ts';
@@ -35,7 +35,7 @@ export async function inspectStage(ctx: SyncContext, tx: PgTransaction, open: Op
   const isHashedBySql = known === undefined && open.session.stagedBytes <= BigInt(SQL_HASH_BYTES_MAX);
   const statements = [
     selectApplyGroups(m, open),
-    selectDuplicate(m, open),
+    selectRepeatedKey(m, open),
     selectConflicts(m, open, open.facts.scope.floor, LISTED_CONFLICTS_MAX),
     ...(isHashedBySql ? [hashStagedRows(m, open)] : []),
   ];

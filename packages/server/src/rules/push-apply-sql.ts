@@ -67,21 +67,29 @@ export function planApply(groups: readonly ApplyGroup[], catalog: Catalog, stage
 
 function applySql(table: TableDescription, group: ApplyGroup, staged: StagedPush, rowOrdinalMax: number | undefined): string {
   const rows = groupRows(group, staged, rowOrdinalMax);
-  const scope = `t.${quoteIdentifier(SCOPE_COLUMN)}=${quoteLiteral(staged.scopeId)}`;
   const key = quoteIdentifier(table.keyColumn);
+  const matches = (keyValue: string): string => `t.${quoteIdentifier(SCOPE_COLUMN)}=x.scope AND t.${key}=${keyValue}`;
   if (group.op === 'DELETE') {
-    const keys = `SELECT ${keyFromText(table, 'p.key_text')} AS key ${rows} OFFSET 0`;
-    return `DELETE FROM ${tableRef(table)} t USING (${keys}) x WHERE ${scope} AND t.${key}=x.key`;
+    const keys = `SELECT ${keyFromText(table, 'p.key_text')} AS key,${scopeOf(staged)} ${rows} OFFSET 0`;
+    return `DELETE FROM ${tableRef(table)} t USING (${keys}) x WHERE ${matches('x.key')}`;
   }
   const set = parseColumnSet(group.columnSet, table);
-  const source = valueSource(table, set, rows);
+  const source = valueSource(table, set, staged, rows);
   if (group.op === 'INSERT') {
     const names = [...set.columns, SCOPE_COLUMN].map(quoteIdentifier).join(',');
     const values = set.columns.map((column) => source.value(column));
     return `INSERT INTO ${tableRef(table)} (${names}) SELECT ${values.join(',')},${quoteLiteral(staged.scopeId)} FROM ${source.from}`;
   }
   const assignments = set.columns.map((column) => `${quoteIdentifier(column)}=${source.value(column)}`).join(',');
-  return `UPDATE ${tableRef(table)} t SET ${assignments} FROM ${source.from} WHERE ${scope} AND t.${key}=${source.value(table.keyColumn)}`;
+  return `UPDATE ${tableRef(table)} t SET ${assignments} FROM ${source.from} WHERE ${matches(source.value(table.keyColumn))}`;
+}
+
+/**
+ * The scope comes out of a sub-select that the planner does not look into. With a constant it would expect one row of a scope or
+ * a push that it has no statistics of, and might compare every staged row with every row of the scope.
+ */
+function scopeOf(staged: StagedPush): string {
+  return `${quoteLiteral(staged.scopeId)}::pg_catalog.text AS scope`;
 }
 
 function groupRows(group: ApplyGroup, staged: StagedPush, rowOrdinalMax: number | undefined): string {
@@ -98,15 +106,15 @@ interface ValueSource {
 }
 
 /** `OFFSET 0` keeps the planner from pulling the cast up, where it would run once per column instead of once per row. */
-function valueSource(table: TableDescription, set: ColumnSet, rows: string): ValueSource {
+function valueSource(table: TableDescription, set: ColumnSet, staged: StagedPush, rows: string): ValueSource {
   if (set.form === 'l') {
     return {
-      from: `(SELECT p.apply_text::${tableRef(table)} AS r ${rows} OFFSET 0) x`,
+      from: `(SELECT p.apply_text::${tableRef(table)} AS r,${scopeOf(staged)} ${rows} OFFSET 0) x`,
       value: (column) => `(x.r).${quoteIdentifier(column)}`,
     };
   }
   return {
-    from: `(SELECT r.* FROM (SELECT p.apply_text ${rows}) p, ${jsonRecord(table, set.columns, 'p.apply_text')} OFFSET 0) x`,
+    from: `(SELECT r.*,${scopeOf(staged)} FROM (SELECT p.apply_text ${rows}) p, ${jsonRecord(table, set.columns, 'p.apply_text')} OFFSET 0) x`,
     value: (column) => `x.${quoteIdentifier(column)}`,
   };
 }

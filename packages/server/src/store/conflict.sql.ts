@@ -25,7 +25,12 @@ export function createAcceptCondition({ op, baseRowVersion, version, deleted, fl
   );
 }
 
-/** All conflicts of a push in upload order, the first `limit` of them, each with the number of all. */
+/**
+ * All conflicts of a push in upload order, the first `limit` of them, each with the number of all.
+ *
+ * LATERAL with OFFSET 0 makes it one index look-up per key: the planner has no statistics of a new push or a new scope, and would
+ * rather compare each row with all of the scope. In key order, so that neighbouring look-ups meet the same pages.
+ */
 export function selectConflicts(m: MetadataNames, push: PushRef, floor: bigint, limit: number): string {
   const accept = createAcceptCondition({
     op: 'p.op',
@@ -34,10 +39,15 @@ export function selectConflicts(m: MetadataNames, push: PushRef, floor: bigint, 
     deleted: 's.deleted',
     floor: String(floor),
   });
+  const pushed =
+    `SELECT r.row_ordinal,r.table_id,r.op,r.key_bytes,r.key_text,r.base_row_version FROM ${m.pushRow} r ` +
+    `WHERE r.scope_pk=${push.scopePk} AND r.push_id=${quoteLiteral(push.pushId)} ORDER BY r.table_id,r.key_bytes OFFSET 0`;
+  const state =
+    `SELECT r.version,r.deleted FROM ${m.rowState} r ` +
+    `WHERE r.scope_pk=${push.scopePk} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
   return (
     `SELECT p.row_ordinal,p.table_id,p.op,p.key_text,p.base_row_version,COALESCE(s.version,0),COALESCE(s.deleted,false),count(*) OVER () ` +
-    `FROM ${m.pushRow} p LEFT JOIN ${m.rowState} s ON s.scope_pk=${push.scopePk} AND s.table_id=p.table_id AND s.key_bytes=p.key_bytes ` +
-    `WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} AND NOT (${accept}) ORDER BY p.row_ordinal LIMIT ${limit}`
+    `FROM (${pushed}) p LEFT JOIN LATERAL (${state}) s ON true WHERE NOT (${accept}) ORDER BY p.row_ordinal LIMIT ${limit}`
   );
 }
 
@@ -54,10 +64,13 @@ export interface ServerRowQuery {
 /** Payloads of the live rows that pushed rows of one table conflict with: ordinal, text. */
 export function selectServerRows(m: MetadataNames, push: PushRef, query: ServerRowQuery, functions: RenderFunctions): string {
   const { table } = query;
-  const rows =
-    `SELECT p.row_ordinal,${renderPayload(table, 't', functions)} AS payload FROM ${m.pushRow} p JOIN ${tableRef(table)} t ` +
-    `ON t.${quoteIdentifier(SCOPE_COLUMN)}=${quoteLiteral(query.scopeId)} AND t.${quoteIdentifier(table.keyColumn)}=${keyFromText(table, 'p.key_text')} ` +
-    `WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} AND p.row_ordinal IN (${query.rowOrdinals.join(',')})`;
+  const pushed =
+    `SELECT r.row_ordinal,r.key_text FROM ${m.pushRow} r WHERE r.scope_pk=${push.scopePk} AND r.push_id=${quoteLiteral(push.pushId)} ` +
+    `AND r.row_ordinal IN (${query.rowOrdinals.join(',')}) OFFSET 0`;
+  const live =
+    `SELECT * FROM ${tableRef(table)} b WHERE b.${quoteIdentifier(SCOPE_COLUMN)}=${quoteLiteral(query.scopeId)} ` +
+    `AND b.${quoteIdentifier(table.keyColumn)}=${keyFromText(table, 'p.key_text')} OFFSET 0`;
+  const rows = `SELECT p.row_ordinal,${renderPayload(table, 't', functions)} AS payload FROM (${pushed}) p CROSS JOIN LATERAL (${live}) t`;
   return (
     `SELECT r.row_ordinal,r.payload FROM (SELECT r.*,sum(octet_length(r.payload)) OVER (ORDER BY r.row_ordinal) AS total FROM (${rows}) r) r ` +
     `WHERE r.total<=${query.bytesMax} OR r.row_ordinal=${query.mandatoryRowOrdinal}`

@@ -73,18 +73,11 @@ export function selectApplyGroups(m: MetadataNames, push: PushRef): string {
   );
 }
 
-/**
- * The first row whose key an earlier row of the push has too. Grouping is materialized: with `ORDER BY … LIMIT 1` above a stage that was
- * never analysed, PostgreSQL would group again for every row.
- */
-export function selectDuplicate(m: MetadataNames, push: PushRef): string {
-  const ofPush = (alias: string): string => `${alias}.scope_pk=${push.scopePk} AND ${alias}.push_id=${quoteLiteral(push.pushId)}`;
-  const repeated =
-    `SELECT d.table_id,d.key_bytes,min(d.row_ordinal) AS first_ordinal FROM ${m.pushRow} d WHERE ${ofPush('d')} ` +
-    'GROUP BY 1,2 HAVING count(*)>1';
+/** A key that stands in the push more than once, with its last row. */
+export function selectRepeatedKey(m: MetadataNames, push: PushRef): string {
   return (
-    `WITH d AS MATERIALIZED (${repeated}) SELECT p.table_id,p.key_text,p.row_ordinal FROM d JOIN ${m.pushRow} p ON ${ofPush('p')} ` +
-    'AND p.table_id=d.table_id AND p.key_bytes=d.key_bytes AND p.row_ordinal>d.first_ordinal ORDER BY p.row_ordinal LIMIT 1'
+    `SELECT p.table_id,p.key_text,max(p.row_ordinal) FROM ${m.pushRow} p ` +
+    `WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} GROUP BY 1,2 HAVING count(*)>1 ORDER BY 3 LIMIT 1`
   );
 }
 
