@@ -36,6 +36,7 @@ export function checkSnapshotChunk(expected: ChunkExpectation, chunk: ChunkFacts
   const rows = BigInt(chunk.nextRowOrdinal);
   const bytes = expected.afterByteCount + BigInt(chunk.byteCount);
   if (rows > expected.sessionRowCount || bytes > expected.sessionByteCount) throw violated('count');
+  if (chunk.hasMore && rows === expected.sessionRowCount) throw violated('count');
   if (chunk.hasMore) return;
   if (rows !== expected.sessionRowCount || bytes !== expected.sessionByteCount) throw violated('ended_early');
 }

@@ -66,6 +66,7 @@ describe('[T87] checks of a snapshot chunk', () => {
     ['count', { rowCount: 3, nextRowOrdinal: 4 }],
     ['count', { byteCount: 251, measuredByteCount: 251 }],
     ['count', { byteCount: 201, measuredByteCount: 201 }],
+    ['count', { hasMore: true }],
     ['byte_count', { measuredByteCount: 199 }],
   ])('refuse %s', (reason, change) => {
     expect(() => checkSnapshotChunk(expected, { ...chunk, ...change })).toThrow(violated(reason));

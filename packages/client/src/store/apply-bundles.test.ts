@@ -1,0 +1,235 @@
+import { describe, expect, test } from 'vitest';
+
+import { checkIncomingRows } from '../rules/check-incoming.ts';
+import { applyBundles } from './apply-bundles.ts';
+import { loadClientState } from './client-state.ts';
+import type { PulledBundle } from './store-types.ts';
+import { APPLY, dirty, openAttached, query, serverRow } from './test-local.ts';
+import type { Local } from './test-local.ts';
+import type { IncomingRow } from '../rules/incoming-row.ts';
+
+const USERS = 'CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT, email TEXT UNIQUE)';
+const TREE = `
+CREATE TABLE parents (id TEXT PRIMARY KEY NOT NULL, name TEXT);
+CREATE TABLE children (id TEXT PRIMARY KEY NOT NULL, parent_id TEXT REFERENCES parents(id) ON DELETE CASCADE, note TEXT)`;
+
+function bundle(local: Local, bundleSeq: bigint, ...rows: IncomingRow[]): PulledBundle {
+  return { bundleSeq, rows: checkIncomingRows(local.schema, rows) };
+}
+
+async function checkpoint(local: Local): Promise<bigint> {
+  const { lifecycle, applyMode } = await loadClientState(local.driver);
+  expect(applyMode).toBe(0);
+  return 'lastBundleSeqSeen' in lifecycle ? lifecycle.lastBundleSeqSeen : -1n;
+}
+
+describe('applying pulled bundles', () => {
+  test('rows are written, versions recorded, nothing is captured', async () => {
+    const local = await openAttached(USERS);
+    const result = await applyBundles(
+      local.driver,
+      local.schema,
+      [
+        bundle(
+          local,
+          1n,
+          serverRow('users', 'a', 1n, { name: 'Ada', email: null }),
+          serverRow('users', 'b', 1n, { name: 'Bob', email: 'b@x' }),
+        ),
+        bundle(local, 2n, serverRow('users', 'b', 2n, null)),
+        bundle(local, 3n),
+      ],
+      APPLY,
+    );
+    expect(result).toMatchObject({
+      lastBundleSeqSeen: 3n,
+      appliedBundleCount: 3,
+      contestedRowCount: 0,
+      stopped: null,
+      tables: ['users'],
+    });
+    expect(query(local, 'SELECT id, name FROM users')).toEqual([{ id: 'a', name: 'Ada' }]);
+    expect(query(local, 'SELECT key_json, row_version, deleted FROM _sync_row_state ORDER BY key_json')).toEqual([
+      { key_json: '{"id":"a"}', row_version: 1, deleted: 0 },
+      { key_json: '{"id":"b"}', row_version: 2, deleted: 1 },
+    ]);
+    expect(dirty(local)).toEqual([]);
+    expect(await checkpoint(local)).toBe(3n);
+  });
+
+  test('[T78] rows that are not newer are skipped; a deleted row may come back', async () => {
+    const local = await openAttached(USERS);
+    const steps = [
+      bundle(local, 5n, serverRow('users', 'a', 5n, { name: 'new', email: null })),
+      bundle(local, 6n, serverRow('users', 'a', 4n, { name: 'old', email: null })),
+      bundle(local, 7n, serverRow('users', 'a', 7n, null)),
+      bundle(local, 8n, serverRow('users', 'a', 6n, { name: 'old', email: null })),
+    ];
+    await applyBundles(local.driver, local.schema, steps.slice(0, 2), APPLY);
+    expect(query(local, 'SELECT name FROM users')).toEqual([{ name: 'new' }]);
+    await applyBundles(local.driver, local.schema, steps.slice(2), APPLY);
+    expect(query(local, 'SELECT name FROM users')).toEqual([]);
+    await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 9n, serverRow('users', 'a', 9n, { name: 'again', email: null }))],
+      APPLY,
+    );
+    expect(query(local, 'SELECT name FROM users')).toEqual([{ name: 'again' }]);
+  });
+
+  test('[T79] an update of a parent does not fire the cascades of its key', async () => {
+    const local = await openAttached(TREE);
+    const seed = bundle(
+      local,
+      1n,
+      serverRow('parents', 'p', 1n, { name: 'P' }),
+      serverRow('children', 'c', 1n, { parent_id: 'p', note: 'n' }),
+    );
+    await applyBundles(local.driver, local.schema, [seed], APPLY);
+    await applyBundles(local.driver, local.schema, [bundle(local, 2n, serverRow('parents', 'p', 2n, { name: 'P2' }))], APPLY);
+    expect(query(local, 'SELECT id FROM children')).toEqual([{ id: 'c' }]);
+  });
+
+  test('[T80] [K5] a pending key keeps its local row, its base, and gets the image of the server', async () => {
+    const local = await openAttached(USERS);
+    await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 1n, serverRow('users', 'a', 1n, { name: 'Ada', email: null }))],
+      APPLY,
+    );
+    local.driver.database.exec(`UPDATE users SET name = 'mine' WHERE id = 'a'`);
+    const result = await applyBundles(
+      local.driver,
+      local.schema,
+      [
+        bundle(local, 2n, serverRow('users', 'a', 2n, { name: 'theirs', email: null })),
+        bundle(local, 3n, serverRow('users', 'a', 3n, { name: 'theirs 3', email: null })),
+      ],
+      APPLY,
+    );
+    expect(result.contestedRowCount).toBe(2);
+    expect(query(local, 'SELECT name FROM users')).toEqual([{ name: 'mine' }]);
+    expect(dirty(local)[0]?.slice(2, 4)).toEqual(['UPDATE', 1]);
+    expect(query(local, 'SELECT server_row_version, server_payload FROM _oversync_row_bases')).toEqual([
+      { server_row_version: 3, server_payload: '{"id":"a","name":"theirs 3","email":null}' },
+    ]);
+    expect(query(local, 'SELECT row_version FROM _sync_row_state')).toEqual([{ row_version: 1 }]);
+    expect(await checkpoint(local)).toBe(3n);
+  });
+
+  test('[T80] an intent equal to the image is settled by it, on both sides deleted too', async () => {
+    const local = await openAttached(USERS);
+    const seed = bundle(
+      local,
+      1n,
+      serverRow('users', 'a', 1n, { name: 'A', email: null }),
+      serverRow('users', 'b', 1n, { name: 'B', email: null }),
+    );
+    await applyBundles(local.driver, local.schema, [seed], APPLY);
+    local.driver.database.exec(`UPDATE users SET name = 'same' WHERE id = 'a'; DELETE FROM users WHERE id = 'b'`);
+    const same = bundle(local, 2n, serverRow('users', 'a', 2n, { name: 'same', email: null }), serverRow('users', 'b', 2n, null));
+    const result = await applyBundles(local.driver, local.schema, [same], APPLY);
+    expect(result.contestedRowCount).toBe(0);
+    expect(dirty(local)).toEqual([]);
+    expect(query(local, 'SELECT * FROM _oversync_row_bases')).toEqual([]);
+  });
+
+  test('[T77] a bundle that cannot be applied keeps the checkpoint of the one before it', async () => {
+    const local = await openAttached('CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL)');
+    const good = bundle(local, 1n, serverRow('users', 'a', 1n, { name: 'A' }));
+    const bad = bundle(local, 2n, serverRow('users', 'b', 2n, { name: null }));
+    const result = await applyBundles(local.driver, local.schema, [good, bad, bundle(local, 3n)], APPLY);
+    expect(result).toMatchObject({
+      lastBundleSeqSeen: 1n,
+      appliedBundleCount: 1,
+      stopped: { reason: 'apply_failed', bundleSeq: 2n },
+    });
+    expect(query(local, 'SELECT id FROM users')).toEqual([{ id: 'a' }]);
+    expect(await checkpoint(local)).toBe(1n);
+    local.driver.database.exec(`INSERT INTO users VALUES ('c', 'C')`);
+    expect(dirty(local)).toHaveLength(1);
+  });
+
+  test('[T83] [K23] unique values that are swapped between two rows are applied', async () => {
+    const local = await openAttached(
+      'CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, email TEXT UNIQUE, code TEXT NOT NULL UNIQUE)',
+    );
+    const seed = bundle(
+      local,
+      1n,
+      serverRow('users', 'a', 1n, { email: '1', code: 'x' }),
+      serverRow('users', 'b', 1n, { email: '2', code: 'y' }),
+    );
+    const swap = bundle(
+      local,
+      2n,
+      serverRow('users', 'a', 2n, { email: '2', code: 'y' }),
+      serverRow('users', 'b', 2n, { email: '1', code: 'x' }),
+    );
+    const result = await applyBundles(local.driver, local.schema, [seed, swap], APPLY);
+    expect(result.stopped).toBeNull();
+    expect(query(local, 'SELECT id, email, code FROM users ORDER BY id')).toEqual([
+      { id: 'a', email: '2', code: 'y' },
+      { id: 'b', email: '1', code: 'x' },
+    ]);
+  });
+
+  test('[T83] a never synced row that holds a unique value of the server goes to quarantine', async () => {
+    const local = await openAttached(USERS);
+    local.driver.database.exec(`INSERT INTO users VALUES ('mine', 'Mine', 'e@x')`);
+    const result = await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 1n, serverRow('users', 'a', 1n, { name: 'A', email: 'e@x' }))],
+      APPLY,
+    );
+    expect(result.quarantined).toEqual([{ table: 'users', key: 'mine', op: 'INSERT', origin: 'pull', code: 'unique_local' }]);
+    expect(query(local, 'SELECT id FROM users')).toEqual([{ id: 'a' }]);
+    expect(query(local, 'SELECT shows, payload FROM _oversync_quarantine')).toEqual([
+      { shows: 'server', payload: '{"id":"mine","name":"Mine","email":"e@x"}' },
+    ]);
+    expect(dirty(local)).toEqual([]);
+  });
+
+  test('[T83] a pending child whose parent the server deletes goes to quarantine', async () => {
+    const local = await openAttached(TREE);
+    const seed = bundle(
+      local,
+      1n,
+      serverRow('parents', 'p', 1n, { name: 'P' }),
+      serverRow('children', 'c', 1n, { parent_id: 'p', note: 'n' }),
+    );
+    await applyBundles(local.driver, local.schema, [seed], APPLY);
+    local.driver.database.exec(`UPDATE children SET note = 'edited'; INSERT INTO children VALUES ('new', 'p', 'x')`);
+    const drop = bundle(local, 2n, serverRow('parents', 'p', 2n, null), serverRow('children', 'c', 2n, null));
+    const result = await applyBundles(local.driver, local.schema, [drop], APPLY);
+    expect(result.quarantined.map(({ key, code, op }) => [key, code, op])).toEqual([
+      ['c', 'parent_deleted', 'UPDATE'],
+      ['new', 'parent_deleted', 'INSERT'],
+    ]);
+    expect(dirty(local)).toEqual([]);
+    expect(query(local, `SELECT row_version, deleted FROM _sync_row_state WHERE table_name = 'children'`)).toEqual([
+      { row_version: 2, deleted: 1 },
+    ]);
+  });
+
+  test('[T83] a bundle that needs a parent deleted here waits for the next push', async () => {
+    const local = await openAttached(TREE);
+    await applyBundles(local.driver, local.schema, [bundle(local, 1n, serverRow('parents', 'p', 1n, { name: 'P' }))], APPLY);
+    local.driver.database.exec(`DELETE FROM parents`);
+    const child = bundle(local, 2n, serverRow('children', 'c', 2n, { parent_id: 'p', note: null }));
+    const result = await applyBundles(local.driver, local.schema, [child], APPLY);
+    expect(result.stopped).toEqual({ reason: 'pending_local_delete', bundleSeq: 2n });
+    expect(await checkpoint(local)).toBe(1n);
+  });
+
+  test('[T82] `reject` refuses inside the transaction', async () => {
+    const local = await openAttached(USERS);
+    local.driver.database.exec(`INSERT INTO users VALUES ('a', 'A', NULL)`);
+    const apply = applyBundles(local.driver, local.schema, [bundle(local, 1n)], { ...APPLY, pullWithPending: 'reject' });
+    await expect(apply).rejects.toMatchObject({ code: 'dirty_state_rejected', details: { dirtyCount: 1 } });
+    expect(await checkpoint(local)).toBe(0n);
+  });
+});
