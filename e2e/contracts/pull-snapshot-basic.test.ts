@@ -48,11 +48,12 @@ async function openAt(server: TestServer, fixture: FixtureObject): Promise<TestD
   const replacement = asObject(asObject(fixture['snapshotSessionCreateRequest'] ?? {})['source_replacement'] ?? {});
   const needsRotation = replacement['new_source_id'] !== undefined || fixture['sourceReplacementInvalidResponse'] !== undefined;
   if (needsRotation) {
-    const [previous, next] = [replacement['previous_source_id'] ?? 'old', replacement['new_source_id'] ?? 'new'];
-    device.sql(`UPDATE _sync_source_state SET source_id = '${String(previous)}';
-      INSERT INTO _sync_source_state(source_id) VALUES ('${String(next)}');
-      UPDATE _sync_attachment_state SET current_source_id = '${String(previous)}', rebuild_required = 1;
-      UPDATE _sync_operation_state SET kind = 'source_recovery', reason = 'source_retired', replacement_source_id = '${String(next)}'`);
+    const previous = asString(replacement['previous_source_id'] ?? 'old');
+    const next = asString(replacement['new_source_id'] ?? 'new');
+    device.sql(`UPDATE _sync_source_state SET source_id = '${previous}';
+      INSERT INTO _sync_source_state(source_id) VALUES ('${next}');
+      UPDATE _sync_attachment_state SET current_source_id = '${previous}', rebuild_required = 1;
+      UPDATE _sync_operation_state SET kind = 'source_recovery', reason = 'source_retired', replacement_source_id = '${next}'`);
   }
   return device;
 }

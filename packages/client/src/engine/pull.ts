@@ -184,6 +184,7 @@ class PullRun {
     if (staged > 0) {
       await this.#stage(part.bundleSeq, staged, part.rows);
       await this.#apply([{ bundleSeq: part.bundleSeq, staged: true }], part.rowCount);
+      await withTransaction(this.#call.engine.driver, this.#call.operation, clearBundleStage);
       return;
     }
     const { applyBatchRows, applyBatchBytes } = this.#call.engine.options;

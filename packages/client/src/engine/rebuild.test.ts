@@ -175,34 +175,37 @@ describe('rebuild', () => {
     }
   });
 
-  it('[T101] [K41] a download that was killed goes on where it stopped; an expired one starts again', async () => {
-    for (const isExpired of [false, true]) {
-      const { server, device } = await start({ options: { snapshotChunkRows: 2 } });
-      if (isExpired) server.snapshotTtlMs = 0;
-      server.write(manyUsers(6));
-      server.override('snapshot_chunk', (_request, answer) => answer(), 2);
-      const image = Promise.withResolvers<Uint8Array>();
-      server.override('snapshot_chunk', () => new Promise<Response>(() => undefined));
-      device.client.subscribe((event) => {
-        if (event.type === 'progress' && event.phase === 'staging' && event.rowsDone === 4)
-          image.resolve(device.driver.database.serialize());
-      });
-      const rebuilding = device.client.rebuild();
-      rebuilding.catch(() => undefined);
-      const killed = await openDevice(server, { options: { snapshotChunkRows: 2 } });
-      await killed.client.close();
-      killed.driver.database.deserialize(await image.promise);
-      await device.client.close();
-      const client = await killed.restart();
-      await client.attach('user-1');
-      server.seen.length = 0;
-      expect((await client.rebuild()).outcome).toBe('applied_snapshot');
-      expect(killed.list('SELECT count(*) FROM users')).toEqual(['6']);
-      const chunks = server.seen
-        .filter(({ operation }) => operation === 'snapshot_chunk')
-        .map(({ query }) => query['after_row_ordinal']);
-      expect(chunks).toEqual(isExpired ? ['0', '2', '4'] : ['4']);
-    }
+  it.each([
+    ['goes on where it stopped', (_server: TestServer) => undefined, ['4']],
+    ['starts again when its session has expired', (server: TestServer) => void (server.snapshotTtlMs = 0), ['0', '2', '4']],
+    [
+      'starts again when the server has lost its session',
+      (server: TestServer) => server.override('snapshot_chunk', () => refuse(404, 'snapshot_session_not_found')),
+      ['4', '0', '2', '4'],
+    ],
+  ])('[T101] [K41] a download that was killed %s', async (_name, prepare, expected) => {
+    const { server, device } = await start({ options: { snapshotChunkRows: 2 } });
+    server.write(manyUsers(6));
+    server.override('snapshot_chunk', (_request, answer) => answer(), 2);
+    server.override('snapshot_chunk', () => new Promise<Response>(() => undefined));
+    server.override('snapshot_session_delete', () => new Response(null, { status: 204 }));
+    prepare(server);
+    const image = Promise.withResolvers<Uint8Array>();
+    device.client.subscribe((event) => {
+      if (event.type === 'progress' && event.phase === 'staging' && event.rowsDone === 4)
+        image.resolve(device.driver.database.serialize());
+    });
+    device.client.rebuild().catch(() => undefined);
+    const killed = await openDevice(server, { options: { snapshotChunkRows: 2 }, image: await image.promise });
+    await device.client.close();
+    await killed.client.attach('user-1');
+    server.seen.length = 0;
+    expect((await killed.client.rebuild()).outcome).toBe('applied_snapshot');
+    expect(killed.list('SELECT count(*) FROM users')).toEqual(['6']);
+    const chunks = server.seen
+      .filter(({ operation }) => operation === 'snapshot_chunk')
+      .map(({ query }) => query['after_row_ordinal']);
+    expect(chunks).toEqual(expected);
   });
 });
 
@@ -328,10 +331,8 @@ describe('[T95] [T96] rebuild that rotates the source', () => {
 
   it('[K44] a cloned database rotates its source, and both copies converge without losing a row', async () => {
     const { server, device } = await start();
-    const clone = await openDevice(server);
-    await clone.client.close();
-    clone.driver.database.deserialize(device.driver.database.serialize());
-    const cloned = await clone.restart();
+    const clone = await openDevice(server, { image: device.driver.database.serialize() });
+    const cloned = clone.client;
     await cloned.attach('user-1');
     device.sql("INSERT INTO users(id, name) VALUES ('a', 'a')");
     clone.sql("INSERT INTO users(id, name) VALUES ('b', 'b')");

@@ -8,7 +8,7 @@ import type { PushSessionReply } from '@oversync/protocol';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkAlreadyCommitted } from '../rules/push-checks.ts';
 import { insertSource, loadClientState, loadSource } from '../store/client-state.ts';
-import type { ClientState, LifecycleState, Outbox, StagedSession } from '../store/client-state.ts';
+import type { ClientState, LifecycleState, Outbox, SourceRecord, StagedSession } from '../store/client-state.ts';
 import { storeCommittedRemote } from '../store/outbox.ts';
 import { loadServerSuccessor } from '../store/session-notes.ts';
 import { applySnapshot } from '../store/snapshot-apply.ts';
@@ -46,6 +46,7 @@ export async function runRebuild(call: Call): Promise<RemoteReport> {
   await settlePreparedOutbox(call, capabilities);
   const pinned = await loadClientState(call.engine.driver);
   const bound = boundState(pinned);
+  await checkReplacementFresh(call, bound);
   const plan = snapshotPlan(bound, capabilities);
   const session = await stageSnapshot(call, plan);
   const result = await applyAndEnd(call, plan, session, pinned, {
@@ -67,6 +68,17 @@ function boundState(state: ClientState): Bound {
   if (lifecycle.name === 'source_recovery_unknown') throw new SyncError('source_recovery_reason_invalid');
   if (!('userId' in lifecycle)) throw new SyncError('attach_required');
   return lifecycle;
+}
+
+/** Known before the server is asked: once it has recorded a successor, no other one is accepted any more. */
+async function checkReplacementFresh(call: Call, bound: Bound): Promise<void> {
+  if (bound.name !== 'source_recovery') return;
+  const known = await loadSource(call.engine.driver, bound.replacementSourceId);
+  if (known === null || !isFresh(known)) throw new SyncError('source_replacement_not_fresh');
+}
+
+function isFresh(source: SourceRecord): boolean {
+  return source.nextSourceBundleId === 1n && source.replacedBySourceId === null;
 }
 
 function snapshotPlan(bound: Bound, capabilities: ServerCapabilities): SnapshotPlan {
@@ -169,8 +181,7 @@ export async function chooseReplacement(call: Call, choice: ReplacementChoice): 
     if (lifecycle.name !== 'source_recovery') return;
     const replacementSourceId = serverNamed ?? (await unusedSourceId(call.engine, tx));
     const known = await loadSource(tx, replacementSourceId);
-    if (known !== null && (known.nextSourceBundleId !== 1n || known.replacedBySourceId !== null))
-      throw new SyncError('source_replacement_not_fresh');
+    if (known !== null && !isFresh(known)) throw new SyncError('source_replacement_not_fresh');
     if (known === null) await insertSource(tx, replacementSourceId);
     await recordEvent(call, tx, { name: 'replacementChosen', replacementSourceId });
   });

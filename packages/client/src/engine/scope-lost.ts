@@ -1,12 +1,12 @@
 import { SyncError, isSyncError } from '@oversync/protocol';
 
-import { loadClientState } from '../store/client-state.ts';
+import { insertSource, loadClientState, markSourceReplaced } from '../store/client-state.ts';
 import { reseedLocalRows } from '../store/detach.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { connectScope } from './attach.ts';
 import type { Call } from './engine.ts';
 import { fetchCapabilities } from './server-requests.ts';
-import { recordEvent } from './transitions.ts';
+import { recordEvent, unusedSourceId } from './transitions.ts';
 
 /**
  * Runs an operation of an attached database; when the server turns out to have forgotten the scope, connects once and either repeats the
@@ -23,9 +23,11 @@ export async function withScopeRecovery<T>(call: Call, work: () => Promise<T>): 
 }
 
 async function reconnectScope(call: Call): Promise<void> {
+  const { onScopeLost } = call.engine.options;
   const { lifecycle } = await loadClientState(call.engine.driver);
   const capabilities = await fetchCapabilities(call, lifecycle.sourceId);
-  const reply = await connectScope(call, capabilities, lifecycle.sourceId, true);
+  const seedSourceId = onScopeLost === 'reseed' ? await unusedSourceId(call.engine, call.engine.driver) : lifecycle.sourceId;
+  const reply = await connectScope(call, capabilities, seedSourceId, true);
   switch (reply.resolution) {
     case 'remote_authoritative':
       return;
@@ -34,15 +36,21 @@ async function reconnectScope(call: Call): Promise<void> {
     case 'initialize_empty':
       throw new SyncError('protocol_violation', { details: { reason: 'token' } });
     case 'initialize_local':
-      if (call.engine.options.onScopeLost === 'fail') throw new SyncError('scope_lost');
-      await reseed(call, reply.initialization_id);
+      if (onScopeLost === 'fail') throw new SyncError('scope_lost');
+      await reseed(call, seedSourceId, reply.initialization_id);
   }
 }
 
-/** Every local row becomes an unsent INSERT under the new lease. */
-async function reseed(call: Call, initializationId: string): Promise<void> {
+/**
+ * Every local row becomes an unsent INSERT under the new lease. The source is a new one as well: a server that has forgotten the scope
+ * expects every source to begin with bundle 1.
+ */
+async function reseed(call: Call, sourceId: string, initializationId: string): Promise<void> {
   await withTransaction(call.engine.driver, call.operation, async (tx) => {
+    const { lifecycle } = await loadClientState(tx);
     await reseedLocalRows(tx, call.schema);
-    await recordEvent(call, tx, { name: 'scopeReseeded', initializationId });
+    await insertSource(tx, sourceId);
+    await markSourceReplaced(tx, lifecycle.sourceId, sourceId);
+    await recordEvent(call, tx, { name: 'scopeReseeded', sourceId, initializationId });
   });
 }

@@ -1,3 +1,5 @@
+import { isSyncError } from '@oversync/protocol';
+
 import type { SourceReplacement } from '../http/requests.ts';
 import type { SnapshotChunk } from '../http/snapshot-chunk.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
@@ -29,7 +31,17 @@ export interface SnapshotPlan {
  * attempt begins with a new one; only a killed process leaves a session that can be continued (client.md 8.1, 8.4).
  */
 export async function stageSnapshot(call: Call, plan: SnapshotPlan): Promise<StagedSession> {
-  const note = (await findResumable(call, plan)) ?? (await beginSession(call, plan));
+  const resumable = await findResumable(call, plan);
+  if (resumable === null) return stageSession(call, plan, await beginSession(call, plan));
+  try {
+    return await stageSession(call, plan, resumable);
+  } catch (error) {
+    if (!isSyncError(error) || error.code !== 'snapshot_session_lost') throw error;
+    return stageSession(call, plan, await beginSession(call, plan));
+  }
+}
+
+async function stageSession(call: Call, plan: SnapshotPlan, note: SnapshotSessionNote): Promise<StagedSession> {
   const limit = new AbortController();
   const download: Call = { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
   try {

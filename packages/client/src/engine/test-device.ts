@@ -39,12 +39,15 @@ export interface TestDevice {
 export interface DeviceSetup {
   readonly options?: Partial<SyncClientOptions>;
   readonly before?: string;
+  /** A copy of another device's database, made with `serialize()`, instead of an empty one. */
+  readonly image?: Uint8Array;
 }
 
 /** Opens a device; the schema exists, `before` has run, nothing is attached. */
 export async function openDevice(server: TestServer, setup: DeviceSetup = {}): Promise<TestDevice> {
   const database = new DatabaseSync(':memory:');
-  database.exec(LOCAL_SCHEMA);
+  if (setup.image === undefined) database.exec(LOCAL_SCHEMA);
+  else database.deserialize(setup.image);
   if (setup.before !== undefined) database.exec(setup.before);
   const driver = createNodeSqliteDriver(database);
   const events: SyncEvent[] = [];

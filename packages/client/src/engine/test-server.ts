@@ -230,7 +230,7 @@ export class TestServer {
   #create(sourceId: string, body: JsonObject): Response {
     const sourceBundleId = integer(body['source_bundle_id']);
     const committed = this.#bundles.find((bundle) => bundle.sourceId === sourceId && bundle.sourceBundleId === sourceBundleId);
-    const hash = String(body['canonical_request_hash']);
+    const hash = asText(body['canonical_request_hash']);
     if (committed !== undefined && committed.seq > this.retainedFloor) {
       return committed.requestHash === hash
         ? json(200, { status: 'already_committed', ...commitBody(committed) })
@@ -334,6 +334,7 @@ export class TestServer {
   }
 
   #pull(query: Readonly<Record<string, string>>): Response {
+    if (!this.isInitialized) return refuse(409, this.lease === null ? 'scope_uninitialized' : 'scope_initializing');
     const after = BigInt(query['after_bundle_seq'] ?? '0');
     if (after < this.retainedFloor) return refuse(409, 'history_pruned');
     if (after > this.head) return refuse(409, 'checkpoint_ahead');
@@ -351,7 +352,7 @@ export class TestServer {
     if (!this.isInitialized) return refuse(409, 'scope_uninitialized');
     const replacement = body['source_replacement'];
     if (isJsonObject(replacement)) {
-      const successor = String(replacement['new_source_id']);
+      const successor = asText(replacement['new_source_id']);
       const known = this.retired.get(sourceId);
       if (typeof known === 'string' && known !== successor)
         return refuse(409, 'source_retired', { source_id: sourceId, replaced_by_source_id: known });
@@ -388,8 +389,13 @@ function byteLength(texts: readonly string[]): number {
   return texts.reduce((sum, entry) => sum + new TextEncoder().encode(entry).length, 0);
 }
 
+function asText(value: JsonValue | undefined): string {
+  if (typeof value !== 'string') throw new Error('a string was expected');
+  return value;
+}
+
 function keyValue(key: JsonObject): string {
-  return String(Object.values(key)[0]);
+  return asText(Object.values(key)[0]);
 }
 
 function rowName(table: string, key: JsonObject): string {
@@ -404,7 +410,7 @@ function pushedRow(row: JsonObject): BundleRow & { readonly base: bigint } {
   const { op, table, key, payload } = row;
   if (op !== 'INSERT' && op !== 'UPDATE' && op !== 'DELETE') throw new Error('op');
   return {
-    table: String(table),
+    table: asText(table),
     key: isJsonObject(key) ? key : createJsonObject(),
     op,
     payload: isJsonObject(payload) ? payload : null,

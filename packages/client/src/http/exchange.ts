@@ -105,7 +105,7 @@ async function sendOnce(
       accept: options.accept,
     });
     const response = await raceAbort(http.transport(request), link.controller.signal);
-    return { response, signal: link.controller.signal, close: link.unlink };
+    return { response, signal: link.controller.signal, close: () => link.unlink() };
   } catch (cause) {
     link.unlink();
     if (options.signal.aborted) throw new SyncError('aborted', { cause });

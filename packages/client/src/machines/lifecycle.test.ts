@@ -25,7 +25,7 @@ const events = {
   sourceLost: { name: 'sourceLost', reason: 'source_retired', replacementSourceId: 'r2' },
   replacementChosen: { name: 'replacementChosen', replacementSourceId: 'r3' },
   leaseLost: { name: 'leaseLost' },
-  scopeReseeded: { name: 'scopeReseeded', initializationId: 'lease-2' },
+  scopeReseeded: { name: 'scopeReseeded', sourceId: 's3', initializationId: 'lease-2' },
   detached: { name: 'detached', newSourceId: 's2' },
 } as const satisfies Record<LifecycleEvent['name'], LifecycleEvent>;
 
@@ -80,6 +80,7 @@ describe('the durable life cycle', () => {
 
   it('starts over from bundle 0 when the scope is seeded again', () => {
     expect(nextLifecycleState(states.attached, events.scopeReseeded)).toMatchObject({
+      sourceId: 's3',
       lastBundleSeqSeen: 0n,
       initializationId: 'lease-2',
     });

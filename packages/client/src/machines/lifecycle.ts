@@ -17,7 +17,7 @@ export type LifecycleEvent =
   /** The seed lease expired or was taken over. */
   | { readonly name: 'leaseLost' }
   /** The server has forgotten the scope; this database fills it again. */
-  | { readonly name: 'scopeReseeded'; readonly initializationId: string }
+  | { readonly name: 'scopeReseeded'; readonly sourceId: string; readonly initializationId: string }
   | { readonly name: 'detached'; readonly newSourceId: string };
 
 /**
@@ -54,7 +54,7 @@ export function nextLifecycleState(state: LifecycleState, event: LifecycleEvent)
     case 'leaseLost':
       return isBound(state) ? { name: 'anonymous', sourceId: state.sourceId } : state;
     case 'scopeReseeded':
-      return isBound(state) ? attachedState(state.sourceId, state.userId, event.initializationId) : state;
+      return isBound(state) ? attachedState(event.sourceId, state.userId, event.initializationId) : state;
     case 'detached':
       return { name: 'anonymous', sourceId: event.newSourceId };
   }

@@ -5,7 +5,7 @@ import { decidePushAnswer } from './push-answer.ts';
 import { checkAlreadyCommitted, checkChunkReply, checkCommitIdentity, checkCommittedPage, checkStaging } from './push-checks.ts';
 import { checkSnapshotChunk } from './snapshot-checks.ts';
 
-const violated = (reason: string) => expect.objectContaining({ code: 'protocol_violation', details: { reason } });
+const violated = (reason: string): unknown => expect.objectContaining({ code: 'protocol_violation', details: { reason } });
 
 describe('[T75] [T76] checks of a pull', () => {
   const progress = { target: 9n, lastBundleSeq: 3n };
