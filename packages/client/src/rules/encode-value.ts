@@ -1,5 +1,6 @@
 import {
   JsonNumber,
+  JsonValueError,
   canonicalJson,
   checkIntegerText,
   encodeBase64,
@@ -82,8 +83,9 @@ export function encodeJsonColumn(slice: string, column: LocalColumn): EncodedVal
   try {
     const value = parseJson(text, { depthMax: JSON_COLUMN_DEPTH_MAX });
     return { wire: sortedJson(value), hashed: canonicalJson(value) };
-  } catch {
-    return fail('json_invalid', column);
+  } catch (error) {
+    const isTooLarge = error instanceof JsonValueError && error.reason === 'non_finite';
+    return fail(isTooLarge ? 'number_not_finite' : 'json_invalid', column);
   }
 }
 

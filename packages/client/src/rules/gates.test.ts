@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { LifecycleState } from '../store/client-state.ts';
+import type { LifecycleState } from './client-state.ts';
 import { decideGate } from './gates.ts';
 import type { GatedOperation } from './gates.ts';
 

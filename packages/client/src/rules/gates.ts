@@ -1,6 +1,6 @@
 import type { ErrorCode } from '@oversync/protocol';
 
-import type { LifecycleState } from '../store/client-state.ts';
+import type { LifecycleState } from './client-state.ts';
 
 /** Operations that the durable state may refuse. */
 export type GatedOperation = 'pushPending' | 'pullToStable' | 'sync' | 'rebuild' | 'syncStatus';

@@ -1,4 +1,4 @@
-import type { SourceRecoveryReason } from '../store/client-state.ts';
+import type { SourceRecoveryReason } from './client-state.ts';
 
 /** Which request of a push was answered. */
 export type PushStep = 'create' | 'chunk' | 'commit';

@@ -1,7 +1,7 @@
 import { SyncError } from '@oversync/protocol';
 import type { CommitReply, PushSessionReply } from '@oversync/protocol';
 
-import type { Outbox } from '../store/client-state.ts';
+import type { Outbox } from './client-state.ts';
 
 /** A frozen bundle in either of its states. */
 export type FrozenOutbox = Exclude<Outbox, { readonly state: 'none' }>;
