@@ -133,7 +133,7 @@ export class TestServer {
     const bundleRows = rows.map(({ table, id, payload }): BundleRow => {
       const key = { [this.#keyOf(table)]: id };
       const known = this.#rows.get(rowName(table, key));
-      const op = payload === null ? 'DELETE' : known?.payload == null ? 'INSERT' : 'UPDATE';
+      const op = payload === null ? 'DELETE' : (known?.payload ?? null) === null ? 'INSERT' : 'UPDATE';
       return { table, key, op, payload };
     });
     const sourceBundleId = BigInt(this.#bundles.filter((bundle) => bundle.sourceId === sourceId).length + 1);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { LifecycleState } from '../store/client-state.ts';
+import type { LifecycleState } from '../rules/client-state.ts';
 import { nextLifecycleState } from './lifecycle.ts';
 import type { LifecycleEvent } from './lifecycle.ts';
 

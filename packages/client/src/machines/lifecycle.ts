@@ -1,4 +1,4 @@
-import type { CheckpointReason, LifecycleState, SourceRecoveryReason, StagedSession } from '../store/client-state.ts';
+import type { CheckpointReason, LifecycleState, SourceRecoveryReason, StagedSession } from '../rules/client-state.ts';
 
 /** What has happened to the attachment of a database. */
 export type LifecycleEvent =
