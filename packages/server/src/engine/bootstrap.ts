@@ -11,6 +11,7 @@ import { checkSchema } from '../rules/schema-checks.ts';
 import type { SchemaReport, SchemaWarning } from '../rules/schema-violation.ts';
 import type { Catalog, RegisteredTableConfig } from '../rules/table-description.ts';
 import { CATALOG_SETTINGS, loadCatalogFacts } from '../store/catalog-facts.ts';
+import { BOOTSTRAP_LOCK_SQL } from '../store/catalog.sql.ts';
 import { loadCatalog } from '../store/load-catalog.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
 import { hasChangedMigration, METADATA_LAYOUT, METADATA_VERSION } from '../store/migrations.ts';
@@ -94,8 +95,7 @@ async function install(
   options: BootstrapOptions,
   tables: readonly NormalisedTable[],
 ): Promise<BootstrapResult> {
-  // Derived from the schema's name: deployments with different metadata schemas in one database do not wait for each other.
-  await tx.query(`SELECT pg_advisory_xact_lock(hashtextextended('oversync bootstrap ' || $1, 0))`, [options.metadataSchema]);
+  await tx.query(BOOTSTRAP_LOCK_SQL, [options.metadataSchema]);
   const { facts, stored, report, plan, catalog } = await inspect(tx, options, tables);
   if (catalog !== undefined) return { catalog, warnings: report.warnings, appliedMigrations: [], changedTables: [] };
   const m = metadataNames(options.metadataSchema);

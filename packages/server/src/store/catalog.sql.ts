@@ -115,3 +115,9 @@ SELECT p.proname, pg_get_function_arguments(p.oid), p.provolatile, p.proisstrict
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = $1
 ORDER BY p.proname`;
+
+/**
+ * $1 metadata schema. Held to the end of the transaction. Derived from the schema's name: deployments with different metadata schemas
+ * in one database do not wait for each other.
+ */
+export const BOOTSTRAP_LOCK_SQL = `SELECT pg_advisory_xact_lock(hashtextextended('oversync bootstrap ' || $1, 0))`;
