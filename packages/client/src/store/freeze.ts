@@ -124,7 +124,11 @@ class Freezer {
       if (rows.length === 0) break;
       await this.#freezePage(rows);
     }
-    if (this.#consumed > 0) await this.#tx.run(DROP_FROZEN, [BigInt(this.#consumed)]);
+    if (this.#consumed === 0) return;
+    const dirtyCount = countColumn(onlyRow(await this.#tx.all('SELECT count(*) FROM _sync_dirty_rows')), 0);
+    // Without a condition SQLite drops whole pages.
+    if (dirtyCount === this.#consumed) await this.#tx.run('DELETE FROM _sync_dirty_rows');
+    else await this.#tx.run(DROP_FROZEN, [BigInt(this.#consumed)]);
   }
 
   async #loadPage(): Promise<DirtyRow[]> {
@@ -149,24 +153,28 @@ class Freezer {
     const outboxRows: SqlValue[][] = [];
     const refused: [DirtyRow, EncodeFault][] = [];
     for (const row of rows) {
-      if (await this.#endsBefore(row)) {
+      const ends = this.#endsBefore(row);
+      // Awaiting every row would cost more than encoding it.
+      if (typeof ends === 'boolean' ? ends : await ends) {
         this.#isFull = true;
         break;
       }
-      await this.#freezeRow(row, outboxRows, refused);
+      const isRefused = hasReplacement(row) && !(await this.#isUnicode(row));
+      const fault = isRefused ? new EncodeFault('invalid_unicode', row.table.key.wireName) : this.#freezeRow(row, outboxRows);
+      if (fault !== null) refused.push([row, fault]);
       this.#consumed = row.position;
     }
     await insertRows(this.#tx, INSERT_OUTBOX_ROWS.into, INSERT_OUTBOX_ROWS.width, outboxRows);
     if (refused.length > 0) await this.#quarantine(refused);
   }
 
-  async #freezeRow(row: DirtyRow, outboxRows: SqlValue[][], refused: [DirtyRow, EncodeFault][]): Promise<void> {
+  #freezeRow(row: DirtyRow, outboxRows: SqlValue[][]): EncodeFault | null {
     try {
-      if (hasReplacement(row)) await this.#checkUnicode(row);
       outboxRows.push(this.#encode(row));
+      return null;
     } catch (error) {
-      if (!(error instanceof EncodeFault)) throw error;
-      refused.push([row, error]);
+      if (error instanceof EncodeFault) return error;
+      throw error;
     }
   }
 
@@ -204,7 +212,7 @@ class Freezer {
   }
 
   /** True when the bundle has to end before this row. */
-  async #endsBefore(row: DirtyRow): Promise<boolean> {
+  #endsBefore(row: DirtyRow): boolean | Promise<boolean> {
     const isGrouped = row.table.isGroupIndivisible && row.op !== 'DELETE' && this.#input.cutsGroups !== true;
     if (isGrouped && this.#openGroup === row.table.group) return false;
     this.#openGroup = isGrouped ? row.table.group : null;
@@ -234,16 +242,9 @@ class Freezer {
   }
 
   /** U+FFFD stands for itself or for bytes that are no UTF-8; only the bytes tell. */
-  async #checkUnicode(row: DirtyRow): Promise<void> {
+  async #isUnicode(row: DirtyRow): Promise<boolean> {
     const [payload, key] = onlyRow(await this.#tx.all(CAPTURED_BYTES, [BigInt(row.position)]));
-    for (const bytes of [payload, key]) {
-      if (!(bytes instanceof Uint8Array)) continue;
-      try {
-        new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-      } catch {
-        throw new EncodeFault('invalid_unicode', row.table.key.wireName);
-      }
-    }
+    return isUtf8(payload) && isUtf8(key);
   }
 
   async #quarantine(refused: readonly [DirtyRow, EncodeFault][]): Promise<void> {
@@ -256,6 +257,16 @@ class Freezer {
       const key = wireKeyOf(row.table, row.keyJson);
       this.quarantined.push({ table: row.table.wireName, key, op: row.op, origin: 'freeze', code: fault.code });
     }
+  }
+}
+
+function isUtf8(value: SqlValue | undefined): boolean {
+  if (!(value instanceof Uint8Array)) return true;
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(value);
+    return true;
+  } catch {
+    return false;
   }
 }
 
