@@ -1,13 +1,17 @@
-import type { ParserOptions, SerializerOptions } from '@electric-sql/pglite';
+import type { ParserOptions, PGlite, SerializerOptions } from '@electric-sql/pglite';
 
 import type { PgValue } from '../ports/postgres.ts';
 
 const keepText = (value: string): string => value;
 
-/** For every type: the value as PostgreSQL wrote it. PGlite asks by type number, so one answer serves all of them. */
-export const parsers: ParserOptions = new Proxy<ParserOptions>({}, { get: () => keepText });
+/** Replaces every parser that this instance has, so that values stay as PostgreSQL wrote them. It merges by name, hence the list. */
+export function createTextParsers(pglite: Pick<PGlite, 'parsers'>): ParserOptions {
+  const parsers: ParserOptions = {};
+  for (const typeNumber of Object.keys(pglite.parsers)) parsers[Number(typeNumber)] = keepText;
+  return parsers;
+}
 
-/** Parameters are text already. */
+/** Parameters are text already; PGlite asks by type number, so one answer serves all of them. */
 export const serializers: SerializerOptions = new Proxy<SerializerOptions>({}, { get: () => keepText });
 
 /** The text form of a parameter. */

@@ -1,9 +1,9 @@
 /** PGlite behind the port {@link Postgres}: PostgreSQL inside the process, one transaction at a time. */
-import type { PGlite, Transaction } from '@electric-sql/pglite';
+import type { ParserOptions, PGlite, Results, Transaction } from '@electric-sql/pglite';
 
 import type { PgBegin, PgResult, PgTransaction, PgValue, Postgres } from '../ports/postgres.ts';
 import { toPgFault } from './pg-faults.ts';
-import { parsers, serializeParam, serializers } from './pglite-values.ts';
+import { createTextParsers, serializeParam, serializers } from './pglite-values.ts';
 
 /**
  * Wraps a PGlite instance, for tests and for single-process tools. Transactions of all callers wait for each other, the host's own
@@ -18,7 +18,7 @@ export function createPgliteDatabase(pglite: PGlite): Postgres {
   return {
     features: { concurrentTransactions: false },
     transaction: (begin, fn) => runTransaction(pglite, begin, fn),
-    query: (sql, params) => runQuery(pglite, sql, params),
+    query: (sql, params) => runQuery(pglite, createTextParsers(pglite), sql, params),
   };
 }
 
@@ -30,7 +30,7 @@ async function runTransaction<T>(pglite: PGlite, begin: PgBegin, fn: (tx: PgTran
       try {
         // PGlite sends BEGIN itself; nothing has taken a snapshot yet.
         await tx.exec(formatMode(begin));
-        const value = await fn(createTransaction(tx, begin.signal));
+        const value = await fn(createTransaction(tx, createTextParsers(pglite), begin.signal));
         begin.signal?.throwIfAborted();
         return value;
       } catch (error) {
@@ -55,15 +55,15 @@ function toOwnFault(error: unknown): unknown {
   return error instanceof Error && 'severity' in error ? toPgFault(error) : error;
 }
 
-function createTransaction(tx: Transaction, signal: AbortSignal | undefined): PgTransaction {
+function createTransaction(tx: Transaction, parsers: ParserOptions, signal: AbortSignal | undefined): PgTransaction {
   return {
     query: (sql, params) => {
       signal?.throwIfAborted();
-      return runQuery(tx, sql, params);
+      return runQuery(tx, parsers, sql, params);
     },
     script: async (sql) => {
       signal?.throwIfAborted();
-      return runScript(tx, sql);
+      return runScript(tx, parsers, sql);
     },
     copyFrom: async (sql, chunks) => {
       signal?.throwIfAborted();
@@ -75,29 +75,31 @@ function createTransaction(tx: Transaction, signal: AbortSignal | undefined): Pg
 
 type Queryable = Pick<Transaction, 'query'>;
 
-async function runQuery(target: Queryable, sql: string, params: readonly PgValue[] = []): Promise<PgResult> {
+async function runQuery(
+  target: Queryable,
+  parsers: ParserOptions,
+  sql: string,
+  params: readonly PgValue[] = [],
+): Promise<PgResult> {
   try {
-    const result = await target.query<(string | null)[]>(sql, params.map(serializeParam), {
-      rowMode: 'array',
-      parsers,
-      serializers,
-    });
-    return { rows: result.rows, rowCount: result.affectedRows ?? result.rows.length };
+    return toPgResult(await target.query(sql, params.map(serializeParam), { rowMode: 'array', parsers, serializers }));
   } catch (error) {
     throw toPgFault(error);
   }
 }
 
-async function runScript(tx: Transaction, sql: string): Promise<readonly PgResult[]> {
+async function runScript(tx: Transaction, parsers: ParserOptions, sql: string): Promise<readonly PgResult[]> {
   try {
     const results = await tx.exec(sql, { rowMode: 'array', parsers });
-    return results.map((result) => {
-      const rows = result.rows.map(toTextRow);
-      return { rows, rowCount: result.affectedRows ?? rows.length };
-    });
+    return results.map(toPgResult);
   } catch (error) {
     throw toPgFault(error);
   }
+}
+
+function toPgResult(result: Results): PgResult {
+  const rows = result.rows.map(toTextRow);
+  return { rows, rowCount: result.rowCount ?? rows.length };
 }
 
 function toTextRow(row: unknown): (string | null)[] {

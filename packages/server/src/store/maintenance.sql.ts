@@ -126,7 +126,7 @@ UPDATE ${m.scope} s SET pruned_to = $2 WHERE scope_pk = $1 AND pruned_to < $2
 
 /**
  * Moves the floor of idle scopes. `$1` after this scope_pk, `$2` scopes at most, `$3` bundles kept, `$4` age kept in ms, `$5` bytes kept
- * (NULL: not a reason), `$6` bundles per step. Returns the last scope looked at and how many floors moved.
+ * (NULL: not a reason), `$6` bundles per step. Returns the last scope looked at (NULL: the end is reached) and how many floors moved.
  */
 export function advanceIdleFloors(m: MetadataNames): string {
   return `
@@ -149,7 +149,7 @@ WITH looked AS (
 ), moved AS (
   UPDATE ${m.scope} s SET floor = w.floor_wanted FROM wanted w WHERE s.scope_pk = w.scope_pk AND w.floor_wanted > w.floor RETURNING 1
 )
-SELECT (SELECT max(scope_pk) FROM looked), (SELECT count(*) FROM moved)`;
+SELECT (SELECT max(scope_pk) FROM looked HAVING count(*) = $2::int8), (SELECT count(*) FROM moved)`;
 }
 
 /** `$1` rows at most, `$2` age in ms. */

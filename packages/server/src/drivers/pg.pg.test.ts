@@ -1,0 +1,149 @@
+import { createTestDatabase } from '@oversync/dev-postgres/testing';
+import type { TestDatabase } from '@oversync/dev-postgres/testing';
+import { Pool } from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { PgFault } from '../ports/postgres.ts';
+import { postgresConformance } from '../testing/index.ts';
+import { createPgDatabase, createPgListener } from './pg.ts';
+
+let database: TestDatabase;
+let pool: Pool;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = new Pool({ connectionString: database.url, max: 3, connectionTimeoutMillis: 10_000 });
+  pool.on('error', () => {});
+});
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+const WRITE = { isolation: 'read committed' } as const;
+
+describe('unprepared', () => {
+  test.each(postgresConformance)('$name', ({ run }) => run(createPgDatabase(pool)));
+});
+
+describe('prepared', () => {
+  test.each(postgresConformance)('$name', ({ run }) => run(createPgDatabase(pool, { preparedStatements: true })));
+});
+
+const countPrepared = async (db: ReturnType<typeof createPgDatabase>) =>
+  db.transaction(WRITE, async (tx) => {
+    await tx.query('SELECT $1::int', ['1']);
+    return Number((await tx.query('SELECT count(*) FROM pg_prepared_statements')).rows[0]?.[0]);
+  });
+
+test('statements are prepared only when the host asks for it', async () => {
+  const own = new Pool({ connectionString: database.url, max: 1 });
+  try {
+    expect(await countPrepared(createPgDatabase(own))).toBe(0);
+    expect(await countPrepared(createPgDatabase(own, { preparedStatements: true }))).toBe(1);
+  } finally {
+    await own.end();
+  }
+});
+
+test('the type parsers of the host never see our values', async () => {
+  const own = new Pool({ connectionString: database.url, max: 1, types: { getTypeParser: () => () => 'parsed by the host' } });
+  try {
+    expect((await createPgDatabase(own).query('SELECT 1::int8')).rows).toStrictEqual([['1']]);
+  } finally {
+    await own.end();
+  }
+});
+
+test('an exhausted pool is 53300', async () => {
+  const own = new Pool({ connectionString: database.url, max: 1, connectionTimeoutMillis: 1000 });
+  const db = createPgDatabase(own);
+  await db.transaction(WRITE, async () => {
+    await expect(db.query('SELECT 1')).rejects.toMatchObject({ sqlState: '53300' });
+  });
+  await own.end();
+});
+
+test('a server that is not there is 08006', async () => {
+  const db = createPgDatabase(new Pool({ host: '127.0.0.1', port: 1, connectionTimeoutMillis: 500 }));
+  await expect(db.query('SELECT 1')).rejects.toMatchObject({ name: 'PgFault', sqlState: '08006', commitSent: false });
+});
+
+test('a connection that is lost inside a transaction is not used again', async () => {
+  const db = createPgDatabase(pool);
+  const lost = db.transaction(WRITE, async (tx) => {
+    const pid = (await tx.query('SELECT pg_backend_pid()')).rows[0]?.[0] ?? '';
+    await db.query('SELECT pg_terminate_backend($1)', [pid]);
+    await tx.query('SELECT 1');
+  });
+  await expect(lost).rejects.toSatisfy(
+    (error) => error instanceof PgFault && /^(08006|57P01)$/.test(error.sqlState) && !error.commitSent,
+  );
+  expect((await db.query('SELECT 1')).rows).toStrictEqual([['1']]);
+});
+
+test('a connection that is lost at COMMIT leaves the outcome open', async () => {
+  const db = createPgDatabase(pool);
+  await db.query('CREATE TABLE slow_commit (id int)');
+  await db.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END'`);
+  await db.query(
+    'CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow_commit DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()',
+  );
+  const committing = db.transaction(WRITE, async (tx) => {
+    await tx.query('INSERT INTO slow_commit VALUES (1)');
+  });
+  const outcome = expect(committing).rejects.toMatchObject({ commitSent: true });
+  for (let isKilled = false; !isKilled;) {
+    const { rows } = await db.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' AND wait_event = 'PgSleep'`,
+    );
+    isKilled = rows.length > 0;
+  }
+  await outcome;
+});
+
+test('aborting cancels the running statement and gives the connection up', async () => {
+  const db = createPgDatabase(pool);
+  const gone = new AbortController();
+  const sleeping = db.transaction({ ...WRITE, signal: gone.signal }, async (tx) => {
+    setTimeout(() => gone.abort(new Error('enough')), 20);
+    await tx.query('SELECT pg_sleep(60)');
+  });
+  await expect(sleeping).rejects.toThrow('enough');
+});
+
+test('a COPY that is not read to its end does not poison the pool', async () => {
+  const db = createPgDatabase(pool);
+  for (let repeat = 0; repeat < 4; repeat += 1) {
+    await db
+      .transaction(WRITE, async (tx) => {
+        for await (const chunk of tx.copyTo('COPY (SELECT repeat($$x$$, 1000) FROM generate_series(1, 20000)) TO STDOUT')) {
+          expect(chunk.byteLength).toBeGreaterThan(0);
+          break;
+        }
+        throw new Error('left early');
+      })
+      .catch(() => {});
+  }
+  expect((await db.query('SELECT 1')).rows).toStrictEqual([['1']]);
+});
+
+test('the listener hears its channel and tells once when its connection ends', async () => {
+  const ends: unknown[] = [];
+  const heard: string[] = [];
+  const arrived = new Promise<void>((resolve) => {
+    void createPgListener({ connectionString: database.url, application_name: 'the-listener' })
+      .listen(
+        'The Channel',
+        (payload) => (heard.push(payload), resolve()),
+        (cause) => ends.push(cause),
+      )
+      .then(() => createPgDatabase(pool).query(`SELECT pg_notify('the channel', 'no'), pg_notify('The Channel', 'yes')`));
+  });
+  await arrived;
+  expect(heard).toStrictEqual(['yes']);
+  await createPgDatabase(pool).query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'the-listener'`,
+  );
+  while (ends.length === 0) await createPgDatabase(pool).query('SELECT pg_sleep(0.005)');
+  expect(ends).toHaveLength(1);
+});

@@ -1,0 +1,13 @@
+import { PGlite } from '@electric-sql/pglite';
+import { afterAll, beforeAll, test } from 'vitest';
+
+import { postgresConformance } from '../testing/index.ts';
+import { createPgliteDatabase } from './pglite.ts';
+
+let pglite: PGlite;
+beforeAll(async () => {
+  pglite = await PGlite.create();
+});
+afterAll(() => pglite.close());
+
+test.each(postgresConformance)('$name', ({ run }) => run(createPgliteDatabase(pglite)));

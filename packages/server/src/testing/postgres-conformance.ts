@@ -1,0 +1,290 @@
+import { PgFault } from '../ports/postgres.ts';
+import type { PgTransaction, Postgres } from '../ports/postgres.ts';
+import { catchRejection, expectEqual, expectTrue } from './conformance.ts';
+import type { ConformanceCase } from './conformance.ts';
+
+const WRITE = { isolation: 'read committed' } as const;
+
+/** Runs `fn` in a transaction with a table of its own, which is rolled back. */
+async function withTable(db: Postgres, fn: (tx: PgTransaction) => Promise<void>): Promise<void> {
+  const undo = new Error('roll back');
+  const outcome = await catchRejection(
+    () =>
+      db.transaction(WRITE, async (tx) => {
+        await tx.script('CREATE TABLE conformance_item (id int8 PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, body text)');
+        await fn(tx);
+        throw undo;
+      }),
+    'a throw inside a transaction',
+  );
+  if (outcome !== undo) throw outcome;
+}
+
+async function expectFault(fn: () => Promise<unknown>, sqlState: string): Promise<PgFault> {
+  const error = await catchRejection(fn, `a statement that fails with ${sqlState}`);
+  if (!(error instanceof PgFault)) throw error;
+  expectEqual(error.sqlState, sqlState, 'SQLSTATE');
+  return error;
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of chunks) text += decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}
+
+/**
+ * What every driver behind the port `Postgres` has to do. The database must be empty and writable; nothing is left behind.
+ *
+ * @example
+ * ```ts
+ * for (const { name, run } of postgresConformance) test(name, () => run(createMyDatabase()));
+ * ```
+ */
+export const postgresConformance: readonly ConformanceCase<Postgres>[] = [
+  {
+    name: 'every value arrives as the text that PostgreSQL writes',
+    run: async (db) => {
+      const sql = `SELECT 9007199254740993::int8, 1.50::numeric, true, '\\x00ff'::bytea, NULL, ARRAY['a,b','c"d'],
+        '{"a": 1}'::jsonb, '2026-01-02 03:04:05+00'::timestamptz AT TIME ZONE 'UTC', 0.1::float8`;
+      const expected = [
+        '9007199254740993',
+        '1.50',
+        't',
+        '\\x00ff',
+        null,
+        '{"a,b","c\\"d"}',
+        '{"a": 1}',
+        '2026-01-02 03:04:05',
+        '0.1',
+      ];
+      expectEqual((await db.query(sql)).rows, [expected], 'values of a query');
+      const inside = await db.transaction(WRITE, async (tx) => [(await tx.query(sql)).rows, (await tx.script(sql))[0]?.rows]);
+      expectEqual(inside, [[expected], [expected]], 'values inside a transaction');
+    },
+  },
+  {
+    name: 'parameters are text, NULL, bytes and text arrays',
+    run: async (db) => {
+      const params = [
+        '-9223372036854775808',
+        null,
+        new Uint8Array([0, 92, 255]),
+        ['plain', 'q"uo\\te', 'a,b', '', null, 'NULL', '{}'],
+        't',
+      ];
+      const { rows } = await db.query(
+        `SELECT $1::int8 + 0, $2::text IS NULL, encode($3::bytea, 'hex'), to_json($4::text[])::text, $5::bool`,
+        params,
+      );
+      expectEqual(
+        rows,
+        [['-9223372036854775808', 't', '005cff', '["plain","q\\"uo\\\\te","a,b","",null,"NULL","{}"]', 't']],
+        'parameters',
+      );
+    },
+  },
+  {
+    name: 'a script gives one result per statement, with rows and row counts',
+    run: (db) =>
+      withTable(db, async (tx) => {
+        const results = await tx.script(
+          `INSERT INTO conformance_item VALUES (1, 'a'), (2, 'b'); SELECT id FROM conformance_item ORDER BY id; SELECT 1 WHERE false`,
+        );
+        expectEqual(
+          results.map((result) => [result.rows, result.rowCount]),
+          [
+            [[], 2],
+            [[['1'], ['2']], 2],
+            [[], 0],
+          ],
+          'results',
+        );
+      }),
+  },
+  {
+    name: 'a committed transaction stays, one that throws leaves nothing, and the throw is passed on',
+    run: async (db) => {
+      await db.query('CREATE TABLE conformance_kept (id int)');
+      try {
+        await db.transaction(WRITE, (tx) => tx.query('INSERT INTO conformance_kept VALUES (1)'));
+        const thrown = new Error('mine');
+        const caught = await catchRejection(
+          () =>
+            db.transaction(WRITE, async (tx) => {
+              await tx.query('INSERT INTO conformance_kept VALUES (2)');
+              throw thrown;
+            }),
+          'a transaction that throws',
+        );
+        expectTrue(caught === thrown, 'the error of the caller is passed on as it is');
+        expectEqual((await db.query('SELECT id FROM conformance_kept')).rows, [['1']], 'rows');
+      } finally {
+        await db.query('DROP TABLE conformance_kept');
+      }
+    },
+  },
+  {
+    name: 'a fault of a statement carries SQLSTATE, table and constraint, and the database stays usable',
+    run: async (db) => {
+      const fault = await expectFault(
+        () =>
+          withTable(db, async (tx) => {
+            await tx.script('ALTER TABLE conformance_item ADD CONSTRAINT body_short CHECK (length(body) < 3)');
+            await tx.query('INSERT INTO conformance_item VALUES (1, $1)', ['long']);
+          }),
+        '23514',
+      );
+      expectEqual(
+        [fault.table, fault.constraint, fault.commitSent],
+        ['conformance_item', 'body_short', false],
+        'facts of the fault',
+      );
+      await expectFault(() => db.query('SELECT nothing_of_this_name'), '42703');
+      expectEqual((await db.query('SELECT 1')).rows, [['1']], 'the next query');
+    },
+  },
+  {
+    name: 'a fault at COMMIT that PostgreSQL reports is a rollback, not an open outcome',
+    run: async (db) => {
+      const fault = await expectFault(
+        () =>
+          db.transaction(WRITE, async (tx) => {
+            await tx.script('CREATE TABLE conformance_late (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)');
+            await tx.query('INSERT INTO conformance_late VALUES (1), (1)');
+          }),
+        '23505',
+      );
+      expectEqual(fault.commitSent, false, 'commitSent');
+      expectEqual((await db.query(`SELECT to_regclass('conformance_late')`)).rows, [[null]], 'the table');
+    },
+  },
+  {
+    name: 'a transaction that failed inside cannot look committed',
+    run: async (db) => {
+      const error = await catchRejection(
+        () =>
+          db.transaction(WRITE, async (tx) => {
+            await tx.query('SELECT 1/0').catch(() => {});
+          }),
+        'a transaction whose statement failed unnoticed',
+      );
+      expectTrue(error instanceof PgFault, 'a PgFault');
+    },
+  },
+  {
+    name: 'isolation, access mode and settings hold for the transaction and end with it',
+    run: async (db) => {
+      const read = `SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only'), current_setting('TimeZone')`;
+      const begin = {
+        isolation: 'repeatable read',
+        readOnly: true,
+        settings: `SET LOCAL TimeZone='Asia/Tokyo';SET LOCAL lock_timeout=77`,
+      } as const;
+      expectEqual(
+        await db.transaction(begin, async (tx) => (await tx.query(read)).rows),
+        [['repeatable read', 'on', 'Asia/Tokyo']],
+        'inside',
+      );
+      const after = await db.transaction(
+        WRITE,
+        async (tx) => (await tx.query(`${read}, current_setting('lock_timeout')`)).rows[0],
+      );
+      expectEqual(
+        [after?.[0], after?.[1], after?.[2] === 'Asia/Tokyo', after?.[3]],
+        ['read committed', 'off', false, '0'],
+        'afterwards',
+      );
+      await expectFault(() => db.transaction(begin, (tx) => tx.query('CREATE TABLE conformance_no (id int)')), '25006');
+    },
+  },
+  {
+    name: 'COPY brings text in and out unchanged, however it is cut',
+    run: (db) =>
+      withTable(db, async (tx) => {
+        const text = '1\x02{"a":"é\\n\\"😀"}\n2\x02plain\n';
+        const bytes = new TextEncoder().encode(text);
+        const format = `FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01', NULL E'\\x03'`;
+        const pieces = Array.from(bytes, (byte) => new Uint8Array([byte]));
+        await tx.copyFrom(`COPY conformance_item FROM STDIN (${format})`, pieces);
+        expectEqual(
+          (await tx.query('SELECT body FROM conformance_item ORDER BY id')).rows,
+          [['{"a":"é\\n\\"😀"}'], ['plain']],
+          'rows',
+        );
+        expectEqual(
+          await collect(tx.copyTo(`COPY (SELECT * FROM conformance_item ORDER BY id) TO STDOUT (${format})`)),
+          text,
+          'copied text',
+        );
+        expectEqual(await collect(tx.copyTo(`COPY (SELECT 1 WHERE false) TO STDOUT (${format})`)), '', 'empty COPY');
+        expectEqual((await tx.query('SELECT count(*) FROM conformance_item')).rows, [['2']], 'the next query');
+      }),
+  },
+  {
+    name: 'a fault of the producer of a COPY, and one of PostgreSQL, roll back and are told apart',
+    run: async (db) => {
+      const mine = new Error('producer');
+      async function* failing() {
+        yield new TextEncoder().encode('1\ta\n');
+        throw mine;
+      }
+      const own = await catchRejection(
+        () => withTable(db, (tx) => tx.copyFrom('COPY conformance_item FROM STDIN', failing())),
+        'a failing producer',
+      );
+      expectTrue(own === mine, 'the error of the producer is passed on as it is');
+      await expectFault(
+        () => withTable(db, (tx) => tx.copyFrom('COPY conformance_item FROM STDIN', [new TextEncoder().encode('x\ty\n')])),
+        '22P02',
+      );
+      await expectFault(
+        () => withTable(db, async (tx) => void (await collect(tx.copyTo('COPY (SELECT 1/0) TO STDOUT')))),
+        '22012',
+      );
+      expectEqual((await db.query('SELECT 1')).rows, [['1']], 'the next query');
+    },
+  },
+  {
+    name: 'an aborted signal refuses the transaction, before it begins and while it runs',
+    run: async (db) => {
+      const reason = new Error('stop');
+      const gone = AbortSignal.abort(reason);
+      expectTrue(
+        (await catchRejection(() => db.transaction({ ...WRITE, signal: gone }, async () => 1), 'aborted before')) === reason,
+        'the reason',
+      );
+      const controller = new AbortController();
+      const during = await catchRejection(
+        () =>
+          db.transaction({ ...WRITE, signal: controller.signal }, async (tx) => {
+            await tx.query('SELECT 1');
+            controller.abort(reason);
+            await tx.query('SELECT 2');
+          }),
+        'aborted while running',
+      );
+      expectTrue(during === reason, 'the reason while running');
+      expectEqual((await db.query('SELECT 1')).rows, [['1']], 'the next query');
+    },
+  },
+  {
+    name: 'transactions of several callers do not mix',
+    run: async (db) => {
+      const results = await Promise.all(
+        Array.from({ length: 5 }, (_, index) =>
+          db.transaction({ ...WRITE, settings: `SET LOCAL application_name='caller ${String(index)}'` }, async (tx) => {
+            await tx.query('SELECT pg_sleep(0.001)');
+            return (await tx.query(`SELECT current_setting('application_name')`)).rows[0]?.[0];
+          }),
+        ),
+      );
+      expectEqual(
+        results,
+        Array.from({ length: 5 }, (_, index) => `caller ${String(index)}`),
+        'settings',
+      );
+    },
+  },
+];
