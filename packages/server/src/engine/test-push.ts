@@ -1,10 +1,11 @@
 /** What the tests of pushes share: a server context on a real database, and a client that speaks in whole pushes. */
-import { createSha256, isJsonObject, JsonNumber, parseJson, requestRowText, RowHasher, stringifyJson } from '@oversync/protocol';
+import { createSha256, isJsonObject, isSyncError, parseJson, requestRowText, RowHasher, stringifyJson } from '@oversync/protocol';
 import type { CommitReply, JsonObject, JsonOutput, JsonValue, PushSessionReply } from '@oversync/protocol';
 
-import type { PgTransaction, Postgres } from '../ports/postgres.ts';
+import type { Postgres } from '../ports/postgres.ts';
 import type { RegisteredTableConfig } from '../rules/table-description.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
+import { CountingPostgres } from '../test-counting-postgres.ts';
 import { openPgFixture } from '../test-pg.ts';
 import type { PgFixture } from '../test-pg.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -35,11 +36,9 @@ export interface PushFixture {
   readonly ctx: SyncContext;
   readonly events: ServerEvent[];
   readonly notices: CommitNotice[];
-  /** Round trips since the last `roundTrips.reset()`. */
-  readonly roundTrips: RoundTrips;
+  readonly counting: CountingPostgres;
   /** Another server process on the same database. */
   createPeer(options?: Partial<SyncServerOptions>): Promise<SyncContext>;
-  /** Runs SQL inside a bundle context, so that the triggers let it write; leaves no bundle. */
   close(): Promise<void>;
 }
 
@@ -54,11 +53,10 @@ export interface PushFixtureOptions {
 export async function openPushFixture(setup: PushFixtureOptions): Promise<PushFixture> {
   const pg = await openPgFixture();
   await pg.run(setup.schema);
-  const roundTrips = new RoundTrips();
+  const db = new CountingPostgres(setup.wrap?.(pg.db) ?? pg.db);
   const events: ServerEvent[] = [];
   const notices: CommitNotice[] = [];
   const createContext = async (overrides: Partial<SyncServerOptions>): Promise<SyncContext> => {
-    const db = countRoundTrips(setup.wrap?.(pg.db) ?? pg.db, roundTrips);
     let { catalog } = await pg.bootstrap(setup.tables);
     const options = resolveOptions({
       database: db,
@@ -99,7 +97,7 @@ export async function openPushFixture(setup: PushFixtureOptions): Promise<PushFi
     ctx: await createContext({}),
     events,
     notices,
-    roundTrips,
+    counting: db,
     createPeer: (options = {}) => createContext(options),
     close: () => pg.close(),
   };
@@ -205,45 +203,13 @@ export async function readBundle(pg: PgFixture, bundleSeq: bigint): Promise<read
   return parsed.filter(isJsonObject);
 }
 
-export { JsonNumber };
-
-/** Counts what goes over the wire to PostgreSQL: BEGIN and COMMIT, and every call in between. */
-export class RoundTrips {
-  count = 0;
-
-  reset(): void {
-    this.count = 0;
+/** The refusal of an operation as a client sees it: code and structured members. */
+export async function refusal(operation: Promise<unknown>): Promise<Record<string, unknown>> {
+  try {
+    await operation;
+  } catch (error) {
+    if (isSyncError(error)) return { code: error.code, ...error.details };
+    throw error;
   }
-}
-
-function countRoundTrips(db: Postgres, counter: RoundTrips): Postgres {
-  const countCalls = (tx: PgTransaction): PgTransaction => ({
-    query: (sql, params) => {
-      counter.count += 1;
-      return tx.query(sql, params);
-    },
-    script: (sql) => {
-      counter.count += 1;
-      return tx.script(sql);
-    },
-    copyFrom: (sql, chunks) => {
-      counter.count += 1;
-      return tx.copyFrom(sql, chunks);
-    },
-    copyTo: (sql) => {
-      counter.count += 1;
-      return tx.copyTo(sql);
-    },
-  });
-  return {
-    features: db.features,
-    query: (sql, params) => {
-      counter.count += 1;
-      return db.query(sql, params);
-    },
-    transaction: (begin, fn) => {
-      counter.count += 2;
-      return db.transaction(begin, (tx) => fn(countCalls(tx)));
-    },
-  };
+  return { code: 'accepted' };
 }

@@ -5,7 +5,8 @@ export interface KeyDetail {
   readonly values: string;
 }
 
-const COLUMN_LIST = '(?:"(?:[^"]|"")+"|[^"(),\\s]+)(?:, (?:"(?:[^"]|"")+"|[^"(),\\s]+))*';
+const COLUMN = '(?:"(?:[^"]|"")+"|[^"(),\\s]+)';
+const COLUMN_LIST = `${COLUMN}(?:, ${COLUMN})*`;
 const KEY = new RegExp(`\\((${COLUMN_LIST})\\)=\\(([\\s\\S]*)\\)`);
 
 /**
@@ -16,7 +17,7 @@ export function parseKeyDetail(detail: string | undefined): KeyDetail | null {
   const match = KEY.exec(detail ?? '');
   const [, names, values] = match ?? [];
   if (names === undefined || values === undefined) return null;
-  return { columns: names.split(', ').map(unquote), values: cutSecondKey(values) };
+  return { columns: (names.match(new RegExp(COLUMN, 'g')) ?? []).map(unquote), values: cutSecondKey(values) };
 }
 
 function unquote(name: string): string {
