@@ -3,22 +3,11 @@ import { randomUUID } from 'node:crypto';
 
 import { finaliseBundle } from './engine/finalise.ts';
 import type { FinalisedBundle, FinaliseOptions } from './engine/finalise.ts';
-import { OPTION_DEFAULTS } from './limits.ts';
 import type { PgTransaction } from './ports/postgres.ts';
 import type { Catalog } from './rules/table-description.ts';
 import { applyTableSetting, bundleContextSettings, scopePkSetting } from './store/capture.sql.ts';
+import { TEST_FINALISE_OPTIONS } from './test-pg.ts';
 import type { PgFixture } from './test-pg.ts';
-
-export const TEST_FINALISE_OPTIONS: FinaliseOptions = {
-  metadataSchema: 'sync',
-  maxRowsPerBundle: OPTION_DEFAULTS.maxRowsPerBundle,
-  maxBytesPerBundle: OPTION_DEFAULTS.maxBytesPerBundle,
-  maxBytesPerSnapshotRow: OPTION_DEFAULTS.maxBytesPerSnapshotRow,
-  retainedBundlesPerScope: OPTION_DEFAULTS.retainedBundlesPerScope,
-  retainedBundleAgeMs: null,
-  retainedBundleBytesPerScope: null,
-  retentionPruneBatchSize: OPTION_DEFAULTS.retentionPruneBatchSize,
-};
 
 /** One pushed row; `apply` is what the push does to the table. */
 export interface TestPushRow {

@@ -5,7 +5,9 @@ import { Pool } from 'pg';
 import { createPgDatabase } from './drivers/pg.ts';
 import { bootstrap } from './engine/bootstrap.ts';
 import type { BootstrapOptions, BootstrapResult } from './engine/bootstrap.ts';
+import type { FinaliseOptions } from './engine/finalise.ts';
 import { formatPinnedSettings } from './engine/transaction.ts';
+import { OPTION_DEFAULTS } from './limits.ts';
 import type { PgResult, PgTransaction, PgValue, Postgres } from './ports/postgres.ts';
 import type { RegisteredTableConfig } from './rules/table-description.ts';
 
@@ -20,6 +22,17 @@ export interface PgFixture {
   bootstrap(tables: readonly RegisteredTableConfig[], overrides?: Partial<BootstrapOptions>): Promise<BootstrapResult>;
   close(): Promise<void>;
 }
+
+export const TEST_FINALISE_OPTIONS: FinaliseOptions = {
+  metadataSchema: 'sync',
+  maxRowsPerBundle: OPTION_DEFAULTS.maxRowsPerBundle,
+  maxBytesPerBundle: OPTION_DEFAULTS.maxBytesPerBundle,
+  maxBytesPerSnapshotRow: OPTION_DEFAULTS.maxBytesPerSnapshotRow,
+  retainedBundlesPerScope: OPTION_DEFAULTS.retainedBundlesPerScope,
+  retainedBundleAgeMs: null,
+  retainedBundleBytesPerScope: null,
+  retentionPruneBatchSize: OPTION_DEFAULTS.retentionPruneBatchSize,
+};
 
 export const TEST_PINNED_SETTINGS = formatPinnedSettings({ lockTimeoutMs: 10_000, statementTimeoutMs: 60_000, isBulk: true });
 
@@ -48,11 +61,13 @@ export async function openPgFixture(): Promise<PgFixture> {
     bootstrap: (registeredTables, overrides) =>
       bootstrap({
         database: db,
-        metadataSchema: 'sync',
         registeredTables,
         bootstrapPolicy: 'apply',
         lockTimeoutMs: 10_000,
         bulkStatementTimeoutMs: 60_000,
+        adoption: 'refuse',
+        maxScopeIdBytes: OPTION_DEFAULTS.maxScopeIdBytes,
+        ...TEST_FINALISE_OPTIONS,
         ...overrides,
       }),
     close: async () => {

@@ -4,33 +4,34 @@
  */
 import { SyncError } from '@oversync/protocol';
 
-import type { PgTransaction, Postgres } from '../ports/postgres.ts';
+import type { PgTransaction } from '../ports/postgres.ts';
 import type { CatalogFacts, NormalisedTable } from '../rules/catalog-facts.ts';
 import { normaliseTable } from '../rules/normalise-tables.ts';
 import { checkSchema } from '../rules/schema-checks.ts';
-import type { SchemaReport, SchemaWarning } from '../rules/schema-violation.ts';
-import type { Catalog, RegisteredTableConfig } from '../rules/table-description.ts';
+import { sortFindings } from '../rules/schema-violation.ts';
+import type { SchemaReport, SchemaViolation, SchemaWarning } from '../rules/schema-violation.ts';
+import type { Catalog, TableDescription } from '../rules/table-description.ts';
+import { applyInstallation, loadStoredMetadata } from '../store/apply-installation.ts';
+import type { AppliedInstallation } from '../store/apply-installation.ts';
 import { CATALOG_SETTINGS, loadCatalogFacts } from '../store/catalog-facts.ts';
 import { BOOTSTRAP_LOCK_SQL } from '../store/catalog.sql.ts';
 import { loadCatalog } from '../store/load-catalog.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
 import { hasChangedMigration, METADATA_LAYOUT, METADATA_VERSION } from '../store/migrations.ts';
-import { markAdopted } from '../store/registrations.ts';
 import { planInstallation } from '../store/plan-installation.ts';
 import type { InstallationPlan, StoredMetadata } from '../store/plan-installation.ts';
-import { applyInstallation, loadStoredMetadata } from '../store/apply-installation.ts';
-import { findUnadoptedTables } from './find-unadopted.ts';
+import { markAdopted } from '../store/registrations.ts';
+import { adoptTables } from './adopt.ts';
+import type { AdoptionOptions, AdoptionReport } from './adopt.ts';
+import { findAdoptionFaults } from './check-adoption.ts';
+import { adoptionRequired, findUnadoptedTables } from './find-unadopted.ts';
+import type { UnadoptedTables } from './find-unadopted.ts';
+import type { ResolvedOptions } from './options.ts';
 import { formatPinnedSettings } from './transaction.ts';
 
 /** The part of the server's options that bootstrap needs. */
-export interface BootstrapOptions {
-  readonly database: Postgres;
-  readonly metadataSchema: string;
-  readonly registeredTables: readonly RegisteredTableConfig[];
-  readonly bootstrapPolicy: 'apply' | 'check';
-  readonly lockTimeoutMs: number;
-  readonly bulkStatementTimeoutMs: number;
-}
+export type BootstrapOptions = AdoptionOptions &
+  Pick<ResolvedOptions, 'registeredTables' | 'bootstrapPolicy' | 'adoption' | 'maxScopeIdBytes'>;
 
 export interface BootstrapResult {
   readonly catalog: Catalog;
@@ -39,7 +40,11 @@ export interface BootstrapResult {
   readonly appliedMigrations: readonly number[];
   /** Names of the tables whose registration, shape or triggers this call changed. */
   readonly changedTables: readonly string[];
+  /** Baselines that this call wrote. */
+  readonly adopted: AdoptionReport;
 }
+
+const NOTHING_APPLIED = { appliedMigrations: [], changedTables: [] };
 
 /**
  * Makes the database ready and reads the catalog. Idempotent, and safe in many processes at once.
@@ -50,12 +55,17 @@ export interface BootstrapResult {
  */
 export async function bootstrap(options: BootstrapOptions): Promise<BootstrapResult> {
   const tables = options.registeredTables.map(normaliseTable);
-  const found = await inTransaction(options, true, (tx) => inspect(tx, options, tables));
-  if (found.catalog !== undefined) {
-    return { catalog: found.catalog, warnings: found.report.warnings, appliedMigrations: [], changedTables: [] };
+  let found = await inTransaction(options, true, (tx) => inspect(tx, options, tables));
+  if (options.bootstrapPolicy === 'check') refusePending(found);
+  let applied: AppliedInstallation = NOTHING_APPLIED;
+  if (found.plan.pending.length > 0 || found.unadopted.empty.length > 0) {
+    const installed = await inTransaction(options, false, (tx) => install(tx, options, tables));
+    found = installed.inspection;
+    applied = installed.applied;
   }
-  if (options.bootstrapPolicy === 'check') throw createSchemaError(found.report, found.plan.pending);
-  return inTransaction(options, false, (tx) => install(tx, options, tables));
+  const catalog = getCatalog(found);
+  const adopted = await adopt(options, catalog, found);
+  return { catalog, warnings: found.report.warnings, ...applied, adopted };
 }
 
 interface Inspection {
@@ -63,7 +73,8 @@ interface Inspection {
   readonly stored: StoredMetadata;
   readonly report: SchemaReport;
   readonly plan: InstallationPlan;
-  /** Present when nothing is to be done. */
+  readonly unadopted: UnadoptedTables;
+  /** Present when nothing is to be installed. */
   readonly catalog: Catalog | undefined;
 }
 
@@ -83,32 +94,57 @@ async function inspect(tx: PgTransaction, options: BootstrapOptions, tables: rea
     changedRelations: plan.changedRelations,
   });
   const unadopted = await findUnadoptedTables(tx, m, facts, tables, stored);
-  const report = { violations: [...checked.violations, ...unadopted], warnings: checked.warnings };
-  if (report.violations.length > 0) throw createSchemaError(report, plan.pending);
+  const violations = [...checked.violations, ...(await checkUnadopted(tx, options, unadopted, checked))];
+  const report = { violations: sortFindings(violations), warnings: checked.warnings };
+  if (violations.length > 0) throw createSchemaError(report, plan.pending);
   const isReady = plan.pending.length === 0;
   const catalog = isReady ? await loadCatalog(tx, m, facts, tables, stored.registrations, stored.shapes) : undefined;
-  return { facts, stored, report, plan, catalog };
+  return { facts, stored, report, plan, unadopted, catalog };
+}
+
+/** Rows can only be looked at in a table that is as it should be. */
+async function checkUnadopted(
+  tx: PgTransaction,
+  options: BootstrapOptions,
+  unadopted: UnadoptedTables,
+  checked: SchemaReport,
+): Promise<readonly SchemaViolation[]> {
+  if (options.adoption === 'refuse') return adoptionRequired(unadopted.populated);
+  const isFine = (table: TableDescription): boolean =>
+    !checked.violations.some((violation) => violation.schema === table.schema && violation.table === table.table);
+  const violations: SchemaViolation[] = [];
+  for (const table of unadopted.populated.filter(isFine)) violations.push(...(await findAdoptionFaults(tx, table, options)));
+  return violations;
 }
 
 async function install(
   tx: PgTransaction,
   options: BootstrapOptions,
   tables: readonly NormalisedTable[],
-): Promise<BootstrapResult> {
+): Promise<{ readonly inspection: Inspection; readonly applied: AppliedInstallation }> {
   await tx.query(BOOTSTRAP_LOCK_SQL, [options.metadataSchema]);
-  const { facts, stored, report, plan, catalog } = await inspect(tx, options, tables);
-  if (catalog !== undefined) return { catalog, warnings: report.warnings, appliedMigrations: [], changedTables: [] };
+  const { facts, stored, plan } = await inspect(tx, options, tables);
   const m = metadataNames(options.metadataSchema);
-  const applied = await applyInstallation(tx, m, { facts, tables, stored, plan });
+  const applied = plan.pending.length === 0 ? NOTHING_APPLIED : await applyInstallation(tx, m, { facts, tables, stored });
   // Looked at again now that the triggers are in place: until they were, anybody could still insert.
-  const unadopted = await findUnadoptedTables(tx, m, facts, tables, stored);
-  if (unadopted.length > 0) throw createSchemaError({ violations: unadopted, warnings: report.warnings }, []);
-  await markAdopted(tx, m);
-  const after = await inspect(tx, options, tables);
-  if (after.catalog === undefined) {
-    throw new TypeError(`bootstrap left differences behind: ${after.plan.pending.join('; ')}`);
-  }
-  return { catalog: after.catalog, warnings: after.report.warnings, ...applied };
+  const inspection = await inspect(tx, options, tables);
+  await markAdopted(tx, m, inspection.unadopted.empty);
+  return { inspection, applied };
+}
+
+async function adopt(options: BootstrapOptions, catalog: Catalog, { unadopted }: Inspection): Promise<AdoptionReport> {
+  const tables = unadopted.populated.flatMap((table) => catalog.tables.get(table.name) ?? []);
+  return tables.length === 0 ? { scopes: 0, rows: 0 } : adoptTables(options, catalog, tables);
+}
+
+function getCatalog({ catalog, plan }: Inspection): Catalog {
+  if (catalog === undefined) throw new TypeError(`bootstrap left differences behind: ${plan.pending.join('; ')}`);
+  return catalog;
+}
+
+function refusePending({ plan, report, unadopted }: Inspection): void {
+  const pending = [...plan.pending, ...unadopted.populated.map((table) => `adopt the rows of ${table.name}`)];
+  if (pending.length > 0) throw createSchemaError(report, pending);
 }
 
 function createSchemaError(report: SchemaReport, pending: readonly string[]): SyncError {

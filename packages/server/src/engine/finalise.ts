@@ -9,6 +9,7 @@ import type { PgTransaction } from '../ports/postgres.ts';
 import type { Catalog, TableDescription } from '../rules/table-description.ts';
 import {
   capturedTablesSql,
+  dropBlocksSql,
   SQL_HASH_BYTES_MAX,
   writeBundleParams,
   writeBundleSql,
@@ -54,8 +55,10 @@ export interface FinaliseInput {
   readonly sourceId: string;
   readonly sourceKind: 'client' | 'server';
   readonly sourceBundleId: bigint;
-  /** Empty for a server write without one. */
-  readonly canonicalRequestHash: string;
+  /** Empty for a server write without one; `null` asks for the hash that a push of the bundle's rows with base version 0 has. */
+  readonly canonicalRequestHash: string | null;
+  /** Keeps only header and row versions of a bundle above the bundle limits, and sets the floor onto it, instead of refusing it. */
+  readonly allowsHeaderOnly?: boolean;
   readonly operationHash?: string;
   /** The staged push that was applied; absent for server writes. */
   readonly push?: {
@@ -96,17 +99,34 @@ export async function finaliseBundle(
   const touched = await loadTouchedTables(tx, m, environment.catalog, input);
   const bundleSeq = input.head + 1n;
   const rows = await writeRows(tx, m, touched, input, bundleSeq, environment.sqlHashBytesMax ?? SQL_HASH_BYTES_MAX);
-  checkLimits(environment.options, rows);
-  const hashed =
-    rows.hash ??
-    (await hashStoredBlocks(tx, m, {
-      scopePk: input.scopePk,
-      bundleSeq,
-      pushedRowCount: input.push?.rowCount ?? 0,
-      createHash: environment.createHash ?? createFastSha256,
-    }));
-  checkBytes(environment.options, hashed.canonicalBytes);
-  return writeBundle(tx, m, environment.options, input, { ...rows, ...hashed, bundleSeq });
+  checkRowBytes(environment.options, rows);
+  const hashed = await hashRows(tx, m, environment, input, rows, bundleSeq);
+  const excess = findExcess(environment.options, rows.rowCount, hashed.canonicalBytes);
+  if (excess !== undefined) {
+    if (input.allowsHeaderOnly !== true) throw excess;
+    await tx.query(dropBlocksSql(m), [input.scopePk, String(bundleSeq)]);
+  }
+  return writeBundle(tx, m, environment.options, input, { ...rows, ...hashed, bundleSeq, isHeaderOnly: excess !== undefined });
+}
+
+/** Asks PostgreSQL's hash first; reads the stored rows back where it has none or the request hash is wanted too. */
+async function hashRows(
+  tx: PgTransaction,
+  m: MetadataNames,
+  environment: FinaliseEnvironment,
+  input: FinaliseInput,
+  rows: WrittenRows,
+  bundleSeq: bigint,
+): Promise<HashedRows> {
+  const { canonicalRequestHash } = input;
+  if (rows.hash !== undefined && canonicalRequestHash !== null) return { ...rows.hash, canonicalRequestHash };
+  const { requestHash, ...hashes } = await hashStoredBlocks(tx, m, {
+    scopePk: input.scopePk,
+    bundleSeq,
+    pushedRowCount: input.push?.rowCount ?? 0,
+    createHash: environment.createHash ?? createFastSha256,
+  });
+  return { ...hashes, canonicalRequestHash: canonicalRequestHash ?? requestHash };
 }
 
 interface TouchedTables {
@@ -138,12 +158,13 @@ interface WrittenRows {
   readonly largestRowBytes: bigint;
   readonly lostRowCount: number;
   /** Undefined where the rows have to be hashed in the process. */
-  readonly hash: HashedRows | undefined;
+  readonly hash: Omit<HashedRows, 'canonicalRequestHash'> | undefined;
 }
 
 interface HashedRows {
   readonly bundleHash: string;
   readonly canonicalBytes: bigint;
+  readonly canonicalRequestHash: string;
 }
 
 async function writeRows(
@@ -183,19 +204,22 @@ async function writeRows(
   };
 }
 
-function checkLimits(options: FinaliseOptions, rows: WrittenRows): void {
-  if (options.maxRowsPerBundle !== null && rows.rowCount > options.maxRowsPerBundle) {
-    throw limitExceeded('maxRowsPerBundle', options.maxRowsPerBundle, BigInt(rows.rowCount));
-  }
+/** No snapshot could carry such a row, so it is refused whatever the bundle is. */
+function checkRowBytes(options: FinaliseOptions, rows: WrittenRows): void {
   if (rows.largestRowBytes > BigInt(options.maxBytesPerSnapshotRow)) {
     throw limitExceeded('maxBytesPerSnapshotRow', options.maxBytesPerSnapshotRow, rows.largestRowBytes);
   }
 }
 
-function checkBytes(options: FinaliseOptions, canonicalBytes: bigint): void {
-  if (options.maxBytesPerBundle !== null && canonicalBytes > BigInt(options.maxBytesPerBundle)) {
-    throw limitExceeded('maxBytesPerBundle', options.maxBytesPerBundle, canonicalBytes);
+function findExcess(options: FinaliseOptions, rowCount: number, canonicalBytes: bigint): SyncError | undefined {
+  const { maxRowsPerBundle, maxBytesPerBundle } = options;
+  if (maxRowsPerBundle !== null && rowCount > maxRowsPerBundle) {
+    return limitExceeded('maxRowsPerBundle', maxRowsPerBundle, BigInt(rowCount));
   }
+  if (maxBytesPerBundle !== null && canonicalBytes > BigInt(maxBytesPerBundle)) {
+    return limitExceeded('maxBytesPerBundle', maxBytesPerBundle, canonicalBytes);
+  }
+  return undefined;
 }
 
 function limitExceeded(name: keyof FinaliseOptions, limit: number, actual: bigint): SyncError {
@@ -210,7 +234,7 @@ async function writeBundle(
   m: MetadataNames,
   options: FinaliseOptions,
   input: FinaliseInput,
-  bundle: WrittenRows & HashedRows & { readonly bundleSeq: bigint },
+  bundle: WrittenRows & HashedRows & { readonly bundleSeq: bigint; readonly isHeaderOnly: boolean },
 ): Promise<FinalisedBundle> {
   const text = (value: number | null): string | null => (value === null ? null : String(value));
   const { rows } = await tx.query(
@@ -222,7 +246,7 @@ async function writeBundle(
       sourceBundleId: String(input.sourceBundleId),
       rowCount: String(bundle.rowCount),
       bundleHash: bundle.bundleHash,
-      canonicalRequestHash: input.canonicalRequestHash,
+      canonicalRequestHash: bundle.canonicalRequestHash,
       operationHash: input.operationHash ?? null,
       canonicalBytes: String(bundle.canonicalBytes),
       wireBytes: String(bundle.wireBytes),
@@ -233,6 +257,7 @@ async function writeBundle(
       retainedAgeMs: text(options.retainedBundleAgeMs),
       retainedBytes: text(options.retainedBundleBytesPerScope),
       pruneBatch: String(options.retentionPruneBatchSize),
+      isHeaderOnly: bundle.isHeaderOnly,
     }),
   );
   const row = new RowReader(rows[0] ?? []);

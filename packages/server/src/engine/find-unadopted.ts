@@ -1,16 +1,24 @@
 import type { PgTransaction } from '../ports/postgres.ts';
 import type { CatalogFacts, NormalisedTable } from '../rules/catalog-facts.ts';
-import { findRoot } from '../rules/describe-tables.ts';
+import { describeTable, findRoot } from '../rules/describe-tables.ts';
 import { tableName } from '../rules/normalise-tables.ts';
 import type { SchemaViolation } from '../rules/schema-violation.ts';
+import type { TableDescription } from '../rules/table-description.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
-import { findRegistration } from '../store/plan-installation.ts';
+import { findRegistration, isDescribable } from '../store/plan-installation.ts';
 import type { StoredMetadata } from '../store/plan-installation.ts';
 import { hasRowsToAdopt } from '../store/unadopted-rows.ts';
 
+export interface UnadoptedTables {
+  /** Tables that hold something to adopt. */
+  readonly populated: readonly TableDescription[];
+  /** Registered tables that are not marked as adopted, though they hold nothing. */
+  readonly empty: readonly number[];
+}
+
 /**
- * Tables that hold rows without sync metadata. Serving them would leave these rows out of every snapshot and break pushes of
- * their keys, so the server refuses to start.
+ * Tables that are not adopted yet: new, back after a pause, or left by an interrupted adoption. Serving their rows without metadata
+ * would leave them out of every snapshot and break pushes of their keys.
  */
 export async function findUnadoptedTables(
   tx: PgTransaction,
@@ -18,22 +26,33 @@ export async function findUnadoptedTables(
   facts: CatalogFacts,
   tables: readonly NormalisedTable[],
   stored: StoredMetadata,
-): Promise<readonly SchemaViolation[]> {
-  const violations: SchemaViolation[] = [];
+): Promise<UnadoptedTables> {
+  const populated: TableDescription[] = [];
+  const empty: number[] = [];
   for (const table of tables) {
     const registration = findRegistration(stored.registrations, table);
     if (registration?.isAdopted === true || !isReadable(facts, table)) continue;
-    const { schema, table: name } = table;
-    if (await hasRowsToAdopt(tx, m, { schema, table: name, tableId: registration?.tableId })) {
-      const message = `${tableName(table)} holds rows without sync metadata`;
-      violations.push({ code: 'adoption_required', schema, table: name, message, fixSql: [] });
-    }
+    const isPopulated = await hasRowsToAdopt(tx, m, { schema: table.schema, table: table.table, tableId: registration?.tableId });
+    if (isPopulated) populated.push(describeTable(facts, table, registration ?? { tableId: 0, shapeId: 0 }));
+    else if (registration !== undefined) empty.push(registration.tableId);
   }
-  return violations;
+  return { populated, empty };
+}
+
+/** What `adoption: 'refuse'` says about populated tables. */
+export function adoptionRequired(tables: readonly TableDescription[]): readonly SchemaViolation[] {
+  return tables.map((table) => ({
+    code: 'adoption_required',
+    schema: table.schema,
+    table: table.table,
+    message: `${tableName(table)} holds rows without sync metadata`,
+    fixSql: [],
+  }));
 }
 
 /** False where the look would fail; another check reports why. */
 function isReadable(facts: CatalogFacts, table: NormalisedTable): boolean {
   const root = findRoot(facts, table);
-  return root !== undefined && ['r', 'p'].includes(root.kind) && root.canReadAndWrite && root.canUseSchema;
+  const isTable = root !== undefined && ['r', 'p'].includes(root.kind) && root.canReadAndWrite && root.canUseSchema;
+  return isTable && isDescribable(facts, table);
 }

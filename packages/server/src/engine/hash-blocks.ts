@@ -1,4 +1,4 @@
-import { canonicalJson, committedRowText, isJsonObject, parseJson, RowHasher } from '@oversync/protocol';
+import { canonicalJson, committedRowText, isJsonObject, parseJson, requestRowText, RowHasher } from '@oversync/protocol';
 import type { JsonObject, JsonValue, Sha256Factory, SyncError } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
@@ -18,21 +18,25 @@ export interface StoredBlocks {
   readonly createHash: Sha256Factory;
 }
 
+export interface BlockHashes {
+  readonly bundleHash: string;
+  readonly canonicalBytes: bigint;
+  /** The request hash of a push of these rows with base version 0. */
+  readonly requestHash: string;
+}
+
 /**
  * Bundle hash and canonical length of rows that were just stored, read back block by block through one COPY: for nested JSON,
  * whose canonical form only the process can make, and for bundles too large to be hashed as one value.
  *
  * @throws SyncError `push_commit_invalid` with violation `not_representable` for a JSON number outside binary64.
  */
-export async function hashStoredBlocks(
-  tx: PgTransaction,
-  m: MetadataNames,
-  blocks: StoredBlocks,
-): Promise<{ readonly bundleHash: string; readonly canonicalBytes: bigint }> {
-  const hasher = new RowHasher(blocks.createHash);
+export async function hashStoredBlocks(tx: PgTransaction, m: MetadataNames, blocks: StoredBlocks): Promise<BlockHashes> {
+  const hashers = { committed: new RowHasher(blocks.createHash), request: new RowHasher(blocks.createHash) };
   const copy = tx.copyTo(copyJsonOut(blockTextsSql(m, blocks.scopePk, String(blocks.bundleSeq))));
-  for await (const block of splitLines(copy)) addBlock(hasher, block, blocks);
-  return { bundleHash: hasher.digestHex(), canonicalBytes: hasher.byteCount };
+  for await (const block of splitLines(copy)) addBlock(hashers, block, blocks);
+  const { committed, request } = hashers;
+  return { bundleHash: committed.digestHex(), canonicalBytes: committed.byteCount, requestHash: request.digestHex() };
 }
 
 /** JSON text holds no raw newline, so each line is one block. */
@@ -48,16 +52,21 @@ async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<st
   if (pending !== '') yield pending;
 }
 
-function addBlock(hasher: RowHasher, block: string, { bundleSeq, pushedRowCount }: StoredBlocks): void {
+interface Hashers {
+  readonly committed: RowHasher;
+  readonly request: RowHasher;
+}
+
+function addBlock(hashers: Hashers, block: string, { bundleSeq, pushedRowCount }: StoredBlocks): void {
   const rows = parseJson(`[${block}]`, { depthMax: STORED_DEPTH_MAX });
   if (!Array.isArray(rows)) throw new TypeError('a stored block is not a list of rows');
   for (const row of rows) {
-    const ordinal = hasher.rowCount;
-    hasher.addRow(canonicalRow(row, bundleSeq, ordinal, ordinal < pushedRowCount));
+    const ordinal = hashers.committed.rowCount;
+    addRow(hashers, row, bundleSeq, ordinal, ordinal < pushedRowCount);
   }
 }
 
-function canonicalRow(row: JsonValue, bundleSeq: bigint, ordinal: number, isPushed: boolean): string {
+function addRow(hashers: Hashers, row: JsonValue, bundleSeq: bigint, ordinal: number, isPushed: boolean): void {
   if (!isJsonObject(row)) throw new TypeError('a stored row is not an object');
   const { schema, table, key, op, payload } = row;
   if (typeof schema !== 'string' || typeof table !== 'string' || !isJsonObject(key) || !isRowOp(op)) {
@@ -66,7 +75,9 @@ function canonicalRow(row: JsonValue, bundleSeq: bigint, ordinal: number, isPush
   const content = payload === undefined ? null : payload;
   if (content !== null && !isJsonObject(content)) throw new TypeError('a stored payload is not an object');
   try {
-    return committedRowText({ schema, table, key, op, row_version: bundleSeq, payload: content }, ordinal);
+    const shared = { schema, table, key, op, payload: content === null ? null : canonicalJson(content) };
+    hashers.committed.addRow(committedRowText({ ...shared, row_version: bundleSeq }, ordinal));
+    hashers.request.addRow(requestRowText({ ...shared, base_row_version: 0n }, ordinal));
   } catch (cause) {
     throw notRepresentable({ schema, table, key, ordinal: isPushed ? ordinal : undefined }, content, cause);
   }

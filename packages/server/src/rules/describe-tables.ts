@@ -21,7 +21,8 @@ export function describeTable(facts: CatalogFacts, table: NormalisedTable, ident
   const columns = describeColumns(facts, table);
   const key = rowFacts.find((column) => column.name === table.keyColumn);
   return {
-    ...identity,
+    tableId: identity.tableId,
+    shapeId: identity.shapeId,
     schema: table.schema,
     table: table.table,
     name: tableName(table),

@@ -17,6 +17,11 @@ export interface RenderFunctions {
 /** SQLSTATE of a value that has no wire form (NaN, Infinity, blank key). */
 export const NOT_REPRESENTABLE_STATE = 'OV002';
 
+/** White space of ECMAScript, as SQL constant for `btrim`: a text of nothing else is blank, and clients cannot read such a key back. */
+export const BLANK_CHARACTERS_SQL = quoteLiteral(
+  '\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff',
+);
+
 /** `"table"."column"` under the alias of its table. */
 export function columnRef(alias: string, column: string): string {
   return `${alias}.${quoteIdentifier(column)}`;

@@ -61,7 +61,18 @@ export interface SchemaFinding<Code extends string> {
   readonly message: string;
   /** Complete statements that put it right; empty where only the application can decide. */
   readonly fixSql: readonly string[];
+  /** Rows that cannot be adopted, at most {@link EXAMPLES_MAX}. */
+  readonly examples?: readonly RowExample[];
 }
+
+/** Names one business row. */
+export interface RowExample {
+  readonly scopeId: string;
+  readonly key: string;
+}
+
+/** Enough to see the pattern, few enough to read. */
+export const EXAMPLES_MAX = 100;
 
 export type SchemaViolation = SchemaFinding<ViolationCode>;
 export type SchemaWarning = SchemaFinding<WarningCode>;

@@ -14,7 +14,7 @@ import {
   loadStrayTriggers,
   removedRegistrations,
 } from './plan-installation.ts';
-import type { InstallationPlan, StoredMetadata } from './plan-installation.ts';
+import type { StoredMetadata } from './plan-installation.ts';
 import {
   insertRegistration,
   insertShape,
@@ -28,7 +28,6 @@ export interface Installation {
   readonly facts: CatalogFacts;
   readonly tables: readonly NormalisedTable[];
   readonly stored: StoredMetadata;
-  readonly plan: InstallationPlan;
 }
 
 export interface AppliedInstallation {

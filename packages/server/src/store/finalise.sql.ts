@@ -3,6 +3,7 @@
  * writes rows and versions; its size grows with the number of touched tables, never with rows.
  */
 import {
+  BLANK_CHARACTERS_SQL,
   columnRef,
   keyFromBytes,
   keyFromText,
@@ -39,10 +40,6 @@ const CANONICAL_EXTRA_BYTES = 19;
 
 /** Bytes of `,"payload":null`: a canonical DELETE has it, a wire DELETE has not. */
 const NULL_PAYLOAD_BYTES = 15;
-
-/** White space of ECMAScript: a text key of nothing else is blank, and clients cannot read it back. */
-const WHITE_SPACE =
-  '\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff';
 
 /** `$1 scope_pk, $2 capture token`: tables that anything but the push itself touched. */
 export function capturedTablesSql(m: MetadataNames): string {
@@ -209,7 +206,7 @@ function opMember(present: string): string {
 function refuseBlankKey(m: MetadataNames, table: TableDescription, key: string): string {
   if (table.keyKind === 'uuid') return '';
   const names = [table.schema, table.table, table.keyColumn].map(quoteLiteral).join(',');
-  return `CASE WHEN btrim(${key}, ${quoteLiteral(WHITE_SPACE)}) = '' THEN ${m.notRepresentable}(${names},':'||${key}) ELSE '' END||`;
+  return `CASE WHEN btrim(${key}, ${BLANK_CHARACTERS_SQL}) = '' THEN ${m.notRepresentable}(${names},':'||${key}) ELSE '' END||`;
 }
 
 function caseByTable(tables: readonly TableDescription[], value: (table: TableDescription) => string): string {
@@ -221,6 +218,11 @@ function caseByTable(tables: readonly TableDescription[], value: (table: TableDe
 /** `$1 scope_pk, $2 bundle_seq`, inlined because COPY takes no parameters: row texts of a bundle, one block per line. */
 export function blockTextsSql(m: MetadataNames, scopePk: string, bundleSeq: string): string {
   return `SELECT row_texts FROM ${m.bundleBlock} WHERE scope_pk = ${BigInt(scopePk)} AND bundle_seq = ${BigInt(bundleSeq)} ORDER BY first_row_ordinal`;
+}
+
+/** `$1 scope_pk, $2 bundle_seq`: takes the rows off a bundle that is too large to be kept. */
+export function dropBlocksSql(m: MetadataNames): string {
+  return `DELETE FROM ${m.bundleBlock} WHERE scope_pk = $1::int8 AND bundle_seq = $2::int8`;
 }
 
 /** Parameters of {@link writeBundleSql}, in this order. Bounds are NULL where the option is off. */
@@ -243,6 +245,8 @@ export interface WriteBundleParams {
   readonly retainedBytes: string | null;
   /** Most bundles that the floor advances. */
   readonly pruneBatch: string;
+  /** The bundle keeps no rows: the floor goes onto it. */
+  readonly isHeaderOnly: boolean;
 }
 
 export function writeBundleParams(p: WriteBundleParams): readonly (string | null)[] {
@@ -264,6 +268,7 @@ export function writeBundleParams(p: WriteBundleParams): readonly (string | null
     p.retainedAgeMs,
     p.retainedBytes,
     p.pruneBatch,
+    p.isHeaderOnly ? 't' : 'f',
   ];
 }
 
@@ -292,7 +297,7 @@ WITH before AS (
 ), scope AS (
   UPDATE ${m.scope} s SET
     head = $2::int8, bundle_count = s.bundle_count + 1, bundle_bytes = s.bundle_bytes + $9::int8, wire_bytes = s.wire_bytes + $10::int8,
-    floor = GREATEST(s.floor, LEAST(COALESCE(wanted.floor, 0), s.floor + $17::int4, $2::int8 - 1)),
+    floor = CASE WHEN $18::bool THEN $2::int8 ELSE GREATEST(s.floor, LEAST(COALESCE(wanted.floor, 0), s.floor + $17::int4, $2::int8 - 1)) END,
     state = 'initialized', lease_source_id = NULL, initialization_id = NULL, lease_expires_at = NULL
   FROM wanted
   WHERE s.scope_pk = $1::int8 AND s.head = $2::int8 - 1

@@ -104,6 +104,7 @@ CREATE TABLE ${m.registeredTable} (
   is_active boolean NOT NULL,                   -- false while the host does not register it; the id stays reserved
   shape_id int4 NOT NULL,                       -- current shape
   adopted_at timestamptz,                       -- rows from before registration have metadata; later starts skip the scan
+  adoption_cursor text COLLATE "C",             -- scopes up to this id are adopted; null before the first and after the last
   UNIQUE (schema_name, table_name)
 );
 

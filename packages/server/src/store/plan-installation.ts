@@ -55,9 +55,6 @@ export async function planInstallation(
     ...planFunctions(m, facts, installed),
     ...relations.flatMap((plan) => plan.statements),
     ...(await loadStrayTriggers(tx, facts)),
-    ...tables
-      .filter((table) => findRegistration(stored.registrations, table)?.isAdopted === false)
-      .map((table) => `adopt ${tableName(table)}`),
   ];
   return { pending, changedRelations: changed };
 }
@@ -115,7 +112,7 @@ export function currentShape(shapes: readonly TableShape[], registration: Stored
 }
 
 /** False while a check will refuse the table anyway. */
-function isDescribable(facts: CatalogFacts, table: NormalisedTable): boolean {
+export function isDescribable(facts: CatalogFacts, table: NormalisedTable): boolean {
   const columns = columnsOf(facts, findRoot(facts, table));
   return (
     columns.some((column) => column.name === table.keyColumn) &&

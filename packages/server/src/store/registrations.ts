@@ -16,11 +16,13 @@ export interface StoredRegistration {
   readonly isActive: boolean;
   readonly shapeId: number;
   readonly isAdopted: boolean;
+  /** Scopes up to this id are adopted already. */
+  readonly adoptionCursor: string | undefined;
 }
 
 export async function loadRegistrations(tx: PgTransaction, m: MetadataNames): Promise<readonly StoredRegistration[]> {
   const { rows } = await tx.query(
-    `SELECT table_id, schema_name, table_name, key_column, key_kind, is_active, shape_id, adopted_at IS NOT NULL FROM ${m.registeredTable} ORDER BY table_id`,
+    `SELECT table_id, schema_name, table_name, key_column, key_kind, is_active, shape_id, adopted_at IS NOT NULL, adoption_cursor FROM ${m.registeredTable} ORDER BY table_id`,
   );
   return rows.map((row) => {
     const reader = new RowReader(row);
@@ -33,6 +35,7 @@ export async function loadRegistrations(tx: PgTransaction, m: MetadataNames): Pr
       isActive: reader.flag(),
       shapeId: reader.int(),
       isAdopted: reader.flag(),
+      adoptionCursor: reader.optional(),
     };
   });
 }
@@ -66,15 +69,18 @@ export async function setRegistrationActive(
   tableId: number,
   isActive: boolean,
 ): Promise<void> {
-  await tx.query(`UPDATE ${m.registeredTable} SET is_active = $2::bool, adopted_at = NULL WHERE table_id = $1::int4`, [
-    String(tableId),
-    isActive ? 't' : 'f',
-  ]);
+  await tx.query(
+    `UPDATE ${m.registeredTable} SET is_active = $2::bool, adopted_at = NULL, adoption_cursor = NULL WHERE table_id = $1::int4`,
+    [String(tableId), isActive ? 't' : 'f'],
+  );
 }
 
-/** Every active table counts as adopted from now on. */
-export async function markAdopted(tx: PgTransaction, m: MetadataNames): Promise<void> {
-  await tx.query(`UPDATE ${m.registeredTable} SET adopted_at = now() WHERE is_active AND adopted_at IS NULL`);
+export async function markAdopted(tx: PgTransaction, m: MetadataNames, tableIds: readonly number[]): Promise<void> {
+  if (tableIds.length === 0) return;
+  await tx.query(
+    `UPDATE ${m.registeredTable} SET adopted_at = now(), adoption_cursor = NULL WHERE table_id = ANY ($1::text[]::int4[]) AND adopted_at IS NULL`,
+    [tableIds.map(String)],
+  );
 }
 
 /** Records the next shape of a table and makes it current; returns its number. */
