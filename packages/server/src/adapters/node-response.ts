@@ -1,8 +1,6 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
-import { readStream } from '../http/byte-stream.ts';
-
 /**
  * Writes a Web response. Waits for the socket whenever it is full, and gives the body up when the client is gone.
  *
@@ -18,11 +16,19 @@ export async function writeWebResponse(response: Response, res: ServerResponse):
     return;
   }
   if (response.headers.get('content-length') === null) res.flushHeaders();
-  for await (const chunk of readStream(response.body)) {
-    if (res.destroyed) return;
-    if (!res.write(chunk)) await waitForDrain(res);
+  await pump(response.body.getReader(), res);
+}
+
+async function pump(reader: ReadableStreamDefaultReader<Uint8Array>, res: ServerResponse): Promise<void> {
+  // A quiet stream waits in `read`, so the end of the connection has to reach it from outside.
+  const giveUp = (): void => void reader.cancel().catch(() => {});
+  res.once('close', giveUp);
+  if (res.destroyed) giveUp();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    if (!res.write(next.value)) await waitForDrain(res);
   }
-  res.end();
+  res.removeListener('close', giveUp);
+  if (!res.destroyed) res.end();
 }
 
 async function waitForDrain(res: ServerResponse): Promise<void> {

@@ -27,12 +27,19 @@ export async function openWatch(
     const { head } = await loadWatchedScope(ctx, actor);
     // A shutdown between the gate and here has passed over this stream.
     ctx.lifecycle.checkAccepting();
+    endWithClient(ctx.signal, stream);
     stream.open(head, afterBundleSeq);
     return stream.readable;
   } catch (error) {
     stream.end('client');
     throw error;
   }
+}
+
+/** Some platforms abort the request of a client that went away without cancelling the body. */
+function endWithClient(signal: AbortSignal | undefined, stream: WatchStream): void {
+  signal?.throwIfAborted();
+  signal?.addEventListener('abort', () => stream.end('client'), { once: true });
 }
 
 function loadWatchedScope(ctx: SyncContext, actor: Actor): Promise<ScopeFacts> {

@@ -96,3 +96,10 @@ test.each([
 ])('%s as gzip is malformed', async (_, body) => {
   await expect(read(body, { 'content-encoding': 'gzip' })).rejects.toMatchObject({ code: 'invalid_request' });
 });
+
+test.each([{}, { 'content-encoding': 'gzip' }])("a body that breaks off is the client's affair %j", async (headers) => {
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull: (controller) => controller.error(new Error('socket hang up')),
+  });
+  await expect(read(body, headers)).rejects.toMatchObject({ code: 'invalid_request', message: 'the request body broke off' });
+});

@@ -25,7 +25,8 @@ export async function readRequestBody(request: Request, limits: BodyLimits): Pro
   const isGzip = checkContentEncoding(request.headers.get('content-encoding'));
   checkContentLength(request.headers.get('content-length'), limits);
   if (request.body === null) return new Uint8Array(0);
-  const encoded = countBytes(request.body, limits.encodedBytesMax, limits.encodedOption);
+  const counted = countBytes(request.body, limits.encodedBytesMax, limits.encodedOption);
+  const encoded = reportBreak(counted, limits.malformedCode);
   if (!isGzip) return collectBytes(encoded, limits.decodedBytesMax, limits.decodedOption);
   return inflate(encoded, limits);
 }
@@ -82,6 +83,15 @@ async function* countBytes(
     byteCount += chunk.byteLength;
     if (byteCount > bytesMax) throw createTooLarge(option, bytesMax);
     yield chunk;
+  }
+}
+
+/** A body that breaks off is the client's affair, not a fault of the server. */
+async function* reportBreak<Chunk>(chunks: AsyncIterable<Chunk>, code: ErrorCode): AsyncGenerator<Chunk> {
+  try {
+    yield* chunks;
+  } catch (cause) {
+    throw cause instanceof SyncError ? cause : new SyncError(code, { message: 'the request body broke off', cause });
   }
 }
 

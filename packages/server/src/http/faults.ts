@@ -16,6 +16,8 @@ export interface FaultContext {
   readonly failureCode: ErrorCode;
   readonly correlationId: string;
   readonly logger: Logger;
+  /** Aborted when the client went away: nobody reads the answer, and the abort is no fault. */
+  readonly clientSignal?: AbortSignal;
 }
 
 /**
@@ -33,6 +35,8 @@ function chooseError(thrown: unknown, context: FaultContext): SyncError {
     return thrown;
   }
   if (thrown instanceof PgFault && isTransientFault(thrown)) return toServiceUnavailable(thrown);
+  if (context.clientSignal?.aborted === true)
+    return new SyncError('service_unavailable', { message: 'the client went away', cause: thrown });
   logFault(thrown, context);
   return new SyncError(context.failureCode, { cause: thrown });
 }

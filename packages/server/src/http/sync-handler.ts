@@ -163,7 +163,12 @@ function answerFault(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   const { core, correlationId } = exchange;
-  const { error, status } = toWireFault(thrown, { failureCode, correlationId, logger: core.options.logger });
+  const { error, status } = toWireFault(thrown, {
+    failureCode,
+    correlationId,
+    logger: core.options.logger,
+    clientSignal: exchange.request.signal,
+  });
   return createErrorResponse(error, status, exchange.compression, reportSent(exchange, operation, status, error.code), headers);
 }
 

@@ -155,6 +155,25 @@ export const adapterConformance: readonly ConformanceCase<AdapterUnderTest>[] = 
     },
   },
   {
+    name: 'a client that goes away while nothing is sent cancels the body',
+    run: async (adapter) => {
+      const state = { isCancelled: false };
+      const body = new ReadableStream<Uint8Array>({
+        start: (controller) => controller.enqueue(new TextEncoder().encode(': connected\n\n')),
+        cancel: () => {
+          state.isCancelled = true;
+        },
+      });
+      const gone = new AbortController();
+      const response = await adapter.send(async () => new Response(body), '/sync/watch', { signal: gone.signal });
+      const reader = response.body?.getReader();
+      await reader?.read();
+      gone.abort();
+      await reader?.cancel().catch(() => {});
+      await waitUntil(() => state.isCancelled);
+    },
+  },
+  {
     name: 'a client that goes away before the answer aborts the signal of the request',
     run: async (adapter) => {
       const gone = new AbortController();
