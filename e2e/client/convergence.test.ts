@@ -62,8 +62,8 @@ function randomWrite(random: (below: number) => number, label: string): string {
 /** One operation as an application makes it: recoveries as the error says, everything else left for later. */
 async function step(device: Device, user: string): Promise<void> {
   try {
-    await device.client.attach(user);
-    await device.client.sync();
+    const attached = await device.client.attach(user);
+    if (attached.status === 'connected') await device.client.sync();
   } catch (error) {
     if (!isSyncError(error)) throw error;
     if (error.recovery === 'rebuild') await device.client.rebuild().catch(ignoreRetryable);

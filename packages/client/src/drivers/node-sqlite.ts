@@ -3,8 +3,10 @@ import { realpathSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { StatementSync } from 'node:sqlite';
 
+import type { OwnershipLock } from '../ports/lock.ts';
 import { SqliteFault, sqliteFaultKind } from '../ports/sqlite-fault.ts';
 import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+import { createNodeOwnershipLock } from './node-ownership-lock.ts';
 import { WrittenTables, eachStatement } from './written-tables.ts';
 
 /** Prepared statements kept per connection; the engine uses about twenty per table, and the least recently used one is dropped. */
@@ -60,6 +62,8 @@ interface OpenTransaction {
 class NodeDriver implements NodeSqliteDriver {
   readonly database: DatabaseSync;
   readonly limits = { variables: VARIABLES_MAX };
+  /** Absent for databases in memory, which no other process can reach. */
+  readonly ownershipLock?: OwnershipLock;
   readonly #connection: Connection;
   readonly #isOwned: boolean;
   readonly #inTransaction = new AsyncLocalStorage<OpenTransaction>();
@@ -70,6 +74,8 @@ class NodeDriver implements NodeSqliteDriver {
     this.database = database;
     this.#connection = new Connection(database);
     this.#isOwned = isOwned;
+    const location = database.location();
+    if (location !== null) this.ownershipLock = createNodeOwnershipLock(realpathSync(location));
   }
 
   databaseId(): Promise<string> {
