@@ -85,7 +85,7 @@ describe('finaliseBundle', () => {
     ]);
   });
 
-  it('lists pushed rows by upload ordinal and everything they caused after them', async () => {
+  it('[C11] lists pushed rows by upload ordinal and everything they caused after them', async () => {
     const scopeId = 'order';
     await writer.write({ scopeId }, (tx) =>
       tx.script(`INSERT INTO business.users (id) VALUES ('${uuid(1)}'), ('${uuid(2)}');
@@ -125,5 +125,23 @@ describe('finaliseBundle', () => {
     const { rows: texts } = await pg.query(`SELECT row_texts FROM sync.bundle_block WHERE row_texts LIKE '%docs%'`);
     expect(texts[0]?.[0]).toContain('2.0');
     expect(hashOf(rows, 1n)).toEqual({ hash: bundle.bundleHash, bytes: bundle.canonicalBytes });
+  });
+
+  it('[P3] [P5] needs the same round trips for ten rows and for ten thousand, without or with nested json', async () => {
+    const count = async (table: string, rows: number): Promise<number> => {
+      let calls = 0;
+      await writer.write({ scopeId: `trips ${table} ${String(rows)}` }, async (tx) => {
+        await tx.script(`INSERT INTO business.${table} (id${table === 'posts' ? ', body' : ''}) SELECT i::text${table === 'posts' ? ", 'b'" : ''}
+          FROM generate_series(1, ${String(rows)}) AS i`);
+        const counted = { query: tx.query.bind(tx), script: tx.script.bind(tx), copyTo: tx.copyTo.bind(tx) };
+        tx.query = (...args) => ((calls += 1), counted.query(...args));
+        tx.script = (...args) => ((calls += 1), counted.script(...args));
+        tx.copyTo = (...args) => ((calls += 1), counted.copyTo(...args));
+      });
+      return calls;
+    };
+    const [plain, nested] = [await count('posts', 10), await count('docs', 10)];
+    expect([plain, nested]).toEqual([4, 5]);
+    expect([await count('posts', 10_000), await count('docs', 10_000)]).toEqual([plain, nested]);
   });
 });
