@@ -19,13 +19,16 @@ export class Victim<Message> {
       this.#messages.push(message as Message);
       this.#wake();
     });
-    this.#process.once('close', () => {
+    // The exit may be seen before the last message: the process has ended when its channel has as well.
+    const exited = once(this.#process, 'close');
+    const disconnected = once(this.#process, 'disconnect');
+    void Promise.all([exited, disconnected]).then(() => {
       this.#hasEnded = true;
       this.#wake();
     });
   }
 
-  /** Next message; `undefined` when the process has ended. */
+  /** Next message; `undefined` when the process has ended. One call at a time; its answer must not be dropped. */
   async next(): Promise<Message | undefined> {
     while (this.#messages.length === 0 && !this.#hasEnded) {
       await new Promise<void>((wake) => {
@@ -35,11 +38,16 @@ export class Victim<Message> {
     return this.#messages.shift();
   }
 
+  /** How it ended; for a message to people. */
+  get ending(): string {
+    return `exit code ${this.#process.exitCode ?? 'none'}, signal ${this.#process.signalCode ?? 'none'}`;
+  }
+
   /** SIGKILL: no handler, no tidying, no flush. Resolves when the process is gone. */
   async kill(): Promise<void> {
-    if (this.#hasEnded) return;
-    const closed = once(this.#process, 'close');
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const exited = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
-    await closed;
+    await exited;
   }
 }

@@ -8,11 +8,17 @@ import { Victim } from './child.ts';
 import { checkServerHistory, checkSqliteFiles } from './integrity.ts';
 import type { ServerArguments, StoryArguments, StoryMessage } from './messages.ts';
 
-/** A kill follows this many messages of the story at most, so that it falls into any step. */
-const MESSAGES_BEFORE_KILL_MAX = 30;
+/** Steps in which the server works. */
+const SERVER_STEPS = ['first-sync', 'second-device', 'sync-a', 'sync-b', 'final-sync-a', 'third-device'];
 
-/** A kill comes up to this long after its message, in milliseconds: between two messages there are statements and requests. */
-const KILL_DELAY_MAX_MS = 60;
+/** Steps in which the devices work. Each kill aims at one step, so that the short ones are hit as often as the long ones. */
+const DEVICE_STEPS = [...SERVER_STEPS, 'start', 'import', 'edits-a', 'edits-b', 'proof'];
+
+/** Length of a step, in milliseconds, until one of its kind has been seen. */
+const STEP_GUESS_MS = 150;
+
+/** Places that each round adds, so that every round imports and sends some. */
+const ROWS_PER_ROUND = 1000;
 
 /** How long the server stays away, at most, in milliseconds. */
 const SERVER_AWAY_MAX_MS = 300;
@@ -23,7 +29,7 @@ const UNEXPLAINED_FAILURES_MAX = 3;
 export interface KillRunOptions {
   readonly kills: number;
   readonly rows: number;
-  /** The same seed chooses the same victims and the same waits; the machine decides what they hit. */
+  /** The same seed aims at the same moments; the machine decides what they hit. */
   readonly seed: number;
   readonly folder: string;
   /** An empty database. */
@@ -64,6 +70,8 @@ class KillRun {
   readonly #serverArguments: ServerArguments;
   readonly #storyArguments: StoryArguments;
   readonly #kills: Kill[] = [];
+  /** Last seen length of each step. */
+  readonly #stepMs = new Map<string, number>();
   #server: Victim<string> | undefined;
   #devices: Victim<StoryMessage> | undefined;
   #rounds = 0;
@@ -102,33 +110,58 @@ class KillRun {
 
   /** Starts the devices' process and watches it until it ends, is killed, or gives up. */
   async #playOneLife(): Promise<'finished' | 'killed' | 'gave up'> {
-    const devices = new Victim<StoryMessage>('story-process.ts', this.#storyArguments);
+    const rows = this.#storyArguments.rows + this.#rounds * ROWS_PER_ROUND;
+    const devices = new Victim<StoryMessage>('story-process.ts', { ...this.#storyArguments, rows });
     this.#devices = devices;
-    let step = 'start';
-    let countdown = this.#drawCountdown();
+    const clock = new StepClock(this.#stepMs);
+    let aim = this.#takeAim(clock.step);
+    let next = devices.next();
     for (;;) {
-      const message = await devices.next();
-      if (message === undefined) throw new Error(`the devices' process ended in step ${step} without a word`);
-      if (message.kind === 'step') step = message.step;
-      if (message.kind === 'error') return this.#judgeError(message, step);
+      const message = await Promise.race([next, aim.isDue]);
+      if (message === 'due') {
+        const victim = await this.#killOne(devices, clock.step);
+        if (victim === 'devices') return 'killed';
+        aim = this.#takeAim(clock.step);
+        continue;
+      }
+      next = devices.next();
+      if (message === undefined)
+        throw new Error(`the devices' process ended in step ${clock.step} without a word: ${devices.ending}`);
+      if (message.kind === 'error') return this.#judgeError(message, clock.step);
       if (message.kind === 'done') {
         if (!message.isEqual) throw new Error(`round ${message.round} ended with different copies:\n${message.dumps}`);
         await devices.kill();
         return 'finished';
       }
-      countdown -= 1;
-      if (countdown > 0 || this.#kills.length >= this.#options.kills) continue;
-      await sleep(this.#random() * KILL_DELAY_MAX_MS);
-      const victim = this.#random() < 0.5 ? 'server' : 'devices';
-      this.#kills.push({ victim, step });
-      this.#options.log(`kill ${this.#kills.length}: ${victim} in step ${step}`);
-      if (victim === 'devices') {
-        await devices.kill();
-        return 'killed';
+      if (message.kind === 'step') {
+        clock.enter(message.step);
+        if (!message.wasDone) aim.enter(message.step);
       }
-      await this.#restartServer();
-      countdown = this.#drawCountdown();
     }
+  }
+
+  async #killOne(devices: Victim<StoryMessage>, step: string): Promise<Kill['victim']> {
+    const victim = this.#nextVictim();
+    this.#kills.push({ victim, step });
+    this.#options.log(`kill ${this.#kills.length}: ${victim} in step ${step}`);
+    if (victim === 'devices') await devices.kill();
+    else await this.#restartServer();
+    return victim;
+  }
+
+  /** Turn by turn, so that a short run has both. */
+  #nextVictim(): Kill['victim'] {
+    return this.#kills.length % 2 === 0 ? 'devices' : 'server';
+  }
+
+  /** Chooses a step and a moment in it. Nothing is aimed at once all kills are done. */
+  #takeAim(currentStep: string): Aim {
+    if (this.#kills.length >= this.#options.kills) return new Aim('none', 0);
+    const steps = this.#nextVictim() === 'server' ? SERVER_STEPS : DEVICE_STEPS;
+    const step = steps[Math.floor(this.#random() * steps.length)] ?? 'start';
+    const aim = new Aim(step, this.#random() * (this.#stepMs.get(step) ?? STEP_GUESS_MS));
+    aim.enter(currentStep);
+    return aim;
   }
 
   async #judgeError(message: Extract<StoryMessage, { kind: 'error' }>, step: string): Promise<'gave up'> {
@@ -136,10 +169,6 @@ class KillRun {
     this.#options.log(`devices gave up in step ${step}: ${message.code}`);
     await this.#devices?.kill();
     return 'gave up';
-  }
-
-  #drawCountdown(): number {
-    return 1 + Math.floor(this.#random() * MESSAGES_BEFORE_KILL_MAX);
   }
 
   async #startServer(): Promise<void> {
@@ -159,5 +188,43 @@ class KillRun {
   async #checkIntegrity(): Promise<void> {
     await checkSqliteFiles(this.#options.folder);
     await checkServerHistory(this.#options.databaseUrl);
+  }
+}
+
+/** Knows the step that the story is in, and learns how long steps last. */
+class StepClock {
+  step = 'start';
+  readonly #lengths: Map<string, number>;
+  #enteredAt = performance.now();
+
+  constructor(lengths: Map<string, number>) {
+    this.#lengths = lengths;
+  }
+
+  enter(step: string): void {
+    const now = performance.now();
+    this.#lengths.set(this.step, now - this.#enteredAt);
+    this.step = step;
+    this.#enteredAt = now;
+  }
+}
+
+/** A moment in a step: `isDue` resolves that long after the step was entered, if it ever is. */
+class Aim {
+  readonly isDue: Promise<'due'>;
+  readonly #step: string;
+  readonly #delayMs: number;
+  readonly #resolve: (value: 'due') => void;
+
+  constructor(step: string, delayMs: number) {
+    const due = Promise.withResolvers<'due'>();
+    this.isDue = due.promise;
+    this.#resolve = due.resolve;
+    this.#step = step;
+    this.#delayMs = delayMs;
+  }
+
+  enter(step: string): void {
+    if (step === this.#step) setTimeout(() => this.#resolve('due'), this.#delayMs);
   }
 }
