@@ -115,6 +115,10 @@ const CAPTURED_DEPTH_MAX = 8;
 
 /** The captured value inside a `key_json`. */
 export function capturedKeyValue(keyJson: string, key: LocalColumn): string {
+  const prefix = `{"${key.wireName}":"`;
+  const isPlain = keyJson.startsWith(prefix) && keyJson.endsWith('"}') && !keyJson.includes('\\');
+  const plain = isPlain ? keyJson.slice(prefix.length, -2) : '';
+  if (isPlain && !plain.includes('"')) return plain;
   const value = parseCaptured(keyJson, key).get(key.wireName);
   if (value === null || value === undefined) throw new EncodeFault('invalid_key', key.wireName);
   return value;

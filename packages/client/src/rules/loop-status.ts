@@ -17,7 +17,7 @@ export interface LoopPicture {
   readonly end: 'stopped' | 'failed' | null;
   readonly needsAuthentication: boolean;
   readonly isOnline: boolean;
-  /** Held, hidden, or both directions paused. */
+  /** Held, hidden, both directions paused, or what has to come first paused. */
   readonly isPaused: boolean;
   readonly parts: readonly PartActivity[];
 }
