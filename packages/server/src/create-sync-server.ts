@@ -22,18 +22,18 @@ export interface SyncServer {
    *
    * @throws SyncError `schema_violation` with all violations, and the statements that repair them, in `details`.
    */
-  bootstrap(): Promise<BootstrapResult>;
+  readonly bootstrap: () => Promise<BootstrapResult>;
   /** Answers every request whose path contains `/sync/…`, below any prefix. Never rejects. */
-  fetch(request: Request, platform?: FetchPlatform): Promise<Response>;
+  readonly fetch: (request: Request, platform?: FetchPlatform) => Promise<Response>;
   /** Health and status, mounted by the host where it wants, also on another port. */
-  readonly ops: { fetch(request: Request, platform?: FetchPlatform): Promise<Response> };
+  readonly ops: { readonly fetch: (request: Request, platform?: FetchPlatform) => Promise<Response> };
   /** One maintenance run, for hosts that schedule it themselves. Resolves to the rows removed per kind of work. */
-  maintain(): Promise<MaintenanceReport>;
+  readonly maintain: () => Promise<MaintenanceReport>;
   /**
    * Ends streams and timers, waits for running operations up to `timeoutMs` (default 30 seconds), then aborts them. The host's pool
    * stays open. Calling it again awaits the first call.
    */
-  close(options?: { readonly timeoutMs?: number }): Promise<void>;
+  readonly close: (options?: { readonly timeoutMs?: number }) => Promise<void>;
 }
 
 /**

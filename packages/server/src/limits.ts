@@ -6,8 +6,8 @@
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Default values of the numeric options, by option name. `null` means off. */
-export const OPTION_DEFAULTS = {
+/** Default values of the numeric options that are always on, by option name. */
+export const NUMERIC_DEFAULTS = {
   /** Schema version that capabilities announce; the host raises it when its tables change. */
   schemaVersion: 1,
   /** Bytes. Keeps the scope id inside one index tuple of every metadata table with room to spare. */
@@ -26,10 +26,6 @@ export const OPTION_DEFAULTS = {
   defaultRowsPerPushChunk: 1000,
   /** Rows; a chunk is parsed at once and blocks the loop for tens of milliseconds at this size. */
   maxRowsPerPushChunk: 5000,
-  /** Rows of one committed bundle. */
-  maxRowsPerBundle: 1_000_000,
-  /** Canonical bytes of one committed bundle; its hash holds copies of the text inside PostgreSQL. */
-  maxBytesPerBundle: 256 * MIB,
   /** Milliseconds; a client that uploads renews it with every chunk. */
   pushSessionTtlMs: 900_000,
   /** Sessions of one scope; one per source, so this many devices push at once. */
@@ -74,8 +70,6 @@ export const OPTION_DEFAULTS = {
   maxSnapshotSessionsPerScope: 32,
   /** Live sessions of one source; a third one retires the oldest. */
   maxSnapshotSessionsPerSource: 2,
-  /** Bundles kept above the floor. */
-  retainedBundlesPerScope: 10_000,
   /** Milliseconds; twenty-four hours covers a client that retries the next day. */
   writeReceiptRetentionMs: 86_400_000,
   /** Bundles that one commit or maintenance run may move the floor by. */
@@ -91,6 +85,19 @@ export const OPTION_DEFAULTS = {
   /** Milliseconds between two reads of the catalog. */
   catalogRefreshIntervalMs: 60_000,
 } as const;
+
+/** Default values of the numeric options that `null` switches off and that are on unless it does. */
+export const NULLABLE_DEFAULTS = {
+  /** Rows of one committed bundle. */
+  maxRowsPerBundle: 1_000_000,
+  /** Canonical bytes of one committed bundle; its hash holds copies of the text inside PostgreSQL. */
+  maxBytesPerBundle: 256 * MIB,
+  /** Bundles kept above the floor. */
+  retainedBundlesPerScope: 10_000,
+} as const;
+
+/** Both together. */
+export const OPTION_DEFAULTS = { ...NUMERIC_DEFAULTS, ...NULLABLE_DEFAULTS } as const;
 
 /** Attempts and first pause (milliseconds) after a transient fault; the pause doubles with full jitter. */
 export const RETRY_DEFAULTS = { attempts: 3, baseMs: 25 } as const;

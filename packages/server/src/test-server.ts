@@ -39,8 +39,44 @@ export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** Parsed body; `undefined` when there is none. */
-  readonly json: any;
+  readonly json: AnswerJson;
+}
+
+export interface AnswerRow {
+  readonly key: { readonly id: string };
+}
+
+export interface AnswerBundle {
+  readonly bundle_seq: number;
+  readonly row_count: number;
+  readonly rows: readonly AnswerRow[];
+}
+
+/** Members that the tests look at, over all kinds of answers; which of them exist is what the tests find out. */
+export interface AnswerJson {
+  readonly error: string;
+  readonly message: string;
+  readonly resolution: string;
+  readonly initialization_id: string;
+  readonly lease_expires_at: string;
+  readonly retry_after_seconds: number;
+  readonly push_id: string;
+  readonly status: string;
+  readonly stable_bundle_seq: number;
+  readonly bundles: readonly AnswerBundle[];
+  readonly rows: readonly AnswerRow[];
+  readonly has_more: boolean;
+  readonly next_row_ordinal: number;
+  readonly snapshot_id: string;
+  readonly row_count: number;
+  readonly byte_count: number;
+  readonly required_byte_count: number;
+  readonly dimension: string;
+  readonly actual: number;
+  readonly limit: number;
+  readonly limit_exceeded: { readonly name: string };
+  readonly features: { readonly bundle_change_watch: boolean };
+  readonly bundle_limits: object;
 }
 
 export interface TestServer {
@@ -49,13 +85,13 @@ export interface TestServer {
   readonly db: Postgres;
   readonly counting: CountingPostgres;
   readonly url: string;
-  query(sql: string, params?: readonly PgValue[]): Promise<PgResult>;
-  script(sql: string): Promise<void>;
-  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
-  raw(method: string, path: string, options?: CallOptions): Promise<Response>;
+  readonly query: (sql: string, params?: readonly PgValue[]) => Promise<PgResult>;
+  readonly script: (sql: string) => Promise<void>;
+  readonly call: (method: string, path: string, options?: CallOptions) => Promise<Answer>;
+  readonly raw: (method: string, path: string, options?: CallOptions) => Promise<Response>;
   /** A second server on the same database. */
-  second(overrides?: Partial<SyncServerOptions>): Promise<SyncServer>;
-  close(): Promise<void>;
+  readonly second: (overrides?: Partial<SyncServerOptions>) => Promise<SyncServer>;
+  readonly close: () => Promise<void>;
 }
 
 export interface TestServerOptions extends Partial<SyncServerOptions> {
@@ -137,7 +173,7 @@ export function createRequest(method: string, path: string, call: CallOptions = 
 export async function readAnswer(response: Response): Promise<Answer> {
   const text = await response.text();
   const isJson = response.headers.get('content-type') === 'application/json';
-  return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+  return { status: response.status, headers: response.headers, text, json: (isJson ? JSON.parse(text) : {}) as AnswerJson };
 }
 
 /** A row of `business.notes` as a push sends it. */
@@ -161,7 +197,7 @@ export async function pushNotes(
   sourceBundleId: number,
   rows: readonly NoteRow[],
   options: CallOptions = {},
-): Promise<any> {
+): Promise<AnswerJson> {
   const wireRows = rows.map(toWireRow);
   const canonical = wireRows.map((row, ordinal) =>
     requestRowText(
@@ -169,7 +205,9 @@ export async function pushNotes(
       ordinal,
     ),
   );
-  const hash = createHash('sha256').update(`[${canonical.join(',')}]`).digest('hex');
+  const hash = createHash('sha256')
+    .update(`[${canonical.join(',')}]`)
+    .digest('hex');
   const created = await target.call('POST', '/sync/push-sessions', {
     ...options,
     body: { source_bundle_id: sourceBundleId, planned_row_count: rows.length, canonical_request_hash: hash },

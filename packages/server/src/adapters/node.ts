@@ -8,7 +8,7 @@ import { writeWebResponse } from './node-response.ts';
 
 /** A sync server, its `ops`, or anything else that answers Web requests. */
 export interface FetchHandler {
-  fetch(request: Request, platform: { readonly gzip: Gzip }): Promise<Response>;
+  readonly fetch: (request: Request, platform: { readonly gzip: Gzip }) => Promise<Response>;
 }
 
 /** A request listener of `node:http`, also usable as the last handler of a router. */

@@ -1,5 +1,5 @@
 import { PGlite } from '@electric-sql/pglite';
-import { afterAll, beforeAll, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { postgresConformance } from '../testing/index.ts';
 import { createPgliteDatabase } from './pglite.ts';
@@ -10,4 +10,6 @@ beforeAll(async () => {
 });
 afterAll(() => pglite.close());
 
-test.each(postgresConformance)('$name', ({ run }) => run(createPgliteDatabase(pglite)));
+test.each(postgresConformance)('$name', async ({ run }) => {
+  await expect(run(createPgliteDatabase(pglite))).resolves.toBeUndefined();
+});

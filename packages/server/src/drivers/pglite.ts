@@ -104,7 +104,10 @@ function toPgResult(result: Results): PgResult {
 
 function toTextRow(row: unknown): (string | null)[] {
   if (!Array.isArray(row)) throw new TypeError('PGlite returned a row that is not an array');
-  return row.map((value: unknown) => (value === null ? null : String(value)));
+  return row.map((value: unknown) => {
+    if (value === null || typeof value === 'string') return value;
+    throw new TypeError('PGlite parsed a value although it was told not to');
+  });
 }
 
 /** PGlite has no COPY protocol; it reads from and writes to a file of its own. */

@@ -5,15 +5,17 @@ import {
   INT32_MAX,
   MAINTENANCE_DEFAULTS,
   NOTIFY_CHANNEL_BYTES_MAX,
+  NULLABLE_DEFAULTS,
+  NUMERIC_DEFAULTS,
   OPTION_DEFAULTS,
   RETRY_DEFAULTS,
   WATCH_DEFAULTS,
 } from '../limits.ts';
 import { SILENT_LOGGER } from './events.ts';
 import { OptionReader } from './option-reader.ts';
-import type { NumericOptions, ResolvedOptions, SyncServerOptions } from './options.ts';
+import type { NullableNumericOptions, NumericOptions, ResolvedOptions, SyncServerOptions } from './options.ts';
 
-/** Options that are not plain numbers of {@link OPTION_DEFAULTS}. */
+/** Options without a numeric default. */
 const OTHER_NAMES = [
   'database',
   'listenDatabase',
@@ -38,8 +40,6 @@ const OTHER_NAMES = [
   'onEvent',
   'logger',
 ] as const;
-
-type NullableDefaultName = 'maxRowsPerBundle' | 'maxBytesPerBundle' | 'retainedBundlesPerScope';
 
 /** Numeric options that may be zero: no queue, no wait. */
 const ZERO_ALLOWED: ReadonlySet<string> = new Set([
@@ -67,7 +67,7 @@ const DEFAULT_MAX_PAIRS = [
 ] as const satisfies readonly (readonly [keyof NumericOptions, keyof NumericOptions])[];
 
 /** Above this a snapshot row does not fit the apply batch of clients with default settings. */
-const SNAPSHOT_ROW_BYTES_WARN = OPTION_DEFAULTS.maxBytesPerSnapshotRow;
+const SNAPSHOT_ROW_BYTES_WARN = NUMERIC_DEFAULTS.maxBytesPerSnapshotRow;
 
 /**
  * Applies the defaults and checks every option. The caller's object is neither kept nor modified.
@@ -95,11 +95,11 @@ export function resolveOptions(options: SyncServerOptions): ResolvedOptions {
 }
 
 function readNumbers(reader: OptionReader): NumericOptions {
-  const { maxRowsPerBundle, maxBytesPerBundle, retainedBundlesPerScope, ...plain } = OPTION_DEFAULTS;
-  const read = (name: keyof typeof plain): number =>
-    reader.integer(name, plain[name], MIN_BY_NAME.get(name) ?? (ZERO_ALLOWED.has(name) ? 0 : 1), INT32_MAX);
-  const numbers: Record<keyof typeof plain, number> = { ...plain };
-  for (const name of listKeys(plain)) numbers[name] = read(name);
+  const numbers: Record<keyof NumericOptions, number> = { ...NUMERIC_DEFAULTS };
+  for (const name of listKeys(NUMERIC_DEFAULTS)) {
+    const min = MIN_BY_NAME.get(name) ?? (ZERO_ALLOWED.has(name) ? 0 : 1);
+    numbers[name] = reader.integer(name, NUMERIC_DEFAULTS[name], min, INT32_MAX);
+  }
   return numbers;
 }
 
@@ -109,25 +109,15 @@ function listKeys<T extends object>(record: T): (keyof T & string)[] {
   return names;
 }
 
-function readNullableNumbers(
-  reader: OptionReader,
-): Pick<
-  ResolvedOptions,
-  | NullableDefaultName
-  | 'maxPlannedRowsPerPush'
-  | 'maxRowsPerSnapshotSession'
-  | 'maxBytesPerSnapshotSession'
-  | 'retainedBundleAgeMs'
-  | 'retainedBundleBytesPerScope'
-> {
-  const maxRowsPerBundle = reader.nullableInteger('maxRowsPerBundle', OPTION_DEFAULTS.maxRowsPerBundle, INT32_MAX);
+function readNullableNumbers(reader: OptionReader): NullableNumericOptions {
+  const maxRowsPerBundle = reader.nullableInteger('maxRowsPerBundle', NULLABLE_DEFAULTS.maxRowsPerBundle, INT32_MAX);
   return {
     maxRowsPerBundle,
-    maxBytesPerBundle: reader.nullableInteger('maxBytesPerBundle', OPTION_DEFAULTS.maxBytesPerBundle, INT32_MAX),
+    maxBytesPerBundle: reader.nullableInteger('maxBytesPerBundle', NULLABLE_DEFAULTS.maxBytesPerBundle, INT32_MAX),
     maxPlannedRowsPerPush: reader.nullableInteger('maxPlannedRowsPerPush', maxRowsPerBundle, INT32_MAX),
     maxRowsPerSnapshotSession: reader.nullableInteger('maxRowsPerSnapshotSession', null),
     maxBytesPerSnapshotSession: reader.nullableInteger('maxBytesPerSnapshotSession', null),
-    retainedBundlesPerScope: reader.nullableInteger('retainedBundlesPerScope', OPTION_DEFAULTS.retainedBundlesPerScope),
+    retainedBundlesPerScope: reader.nullableInteger('retainedBundlesPerScope', NULLABLE_DEFAULTS.retainedBundlesPerScope),
     retainedBundleAgeMs: reader.nullableInteger('retainedBundleAgeMs', null),
     retainedBundleBytesPerScope: reader.nullableInteger('retainedBundleBytesPerScope', null),
   };
@@ -232,10 +222,11 @@ function readMaintenance(reader: OptionReader): ResolvedOptions['maintenance'] {
 }
 
 function readOps(reader: OptionReader, options: SyncServerOptions): ResolvedOptions['ops'] {
-  const ops = reader.group('ops', ['authorize', 'detail']);
+  const ops = reader.group('ops', ['authorize', 'detail', 'metrics']);
   return {
     detail: ops.choice('detail', ['full', 'minimal']),
     authorize: ops.optionalFunction('authorize') ? options.ops?.authorize : undefined,
+    metrics: ops.optionalFunction('metrics') ? options.ops?.metrics : undefined,
   };
 }
 

@@ -53,7 +53,7 @@ export class WatchHub {
   }
 
   endAll(): void {
-    for (const ofScope of [...this.#streams.values()]) for (const stream of [...ofScope]) stream.end('shutdown');
+    for (const ofScope of this.#streams.values()) for (const stream of ofScope) stream.end('shutdown');
   }
 }
 

@@ -84,7 +84,7 @@ test('a socket that does not drain for two heartbeats is given up', async () => 
   expect(ends).toStrictEqual([]);
   await vi.advanceTimersByTimeAsync(2);
   expect(ends).toStrictEqual(['stalled']);
-  await expect(reader.read()).rejects.toThrow();
+  await expect(reader.read()).rejects.toThrow('does not read');
 });
 
 test('[O4] a stream ends after its lifetime, at shutdown, or with its client, and only once', async () => {

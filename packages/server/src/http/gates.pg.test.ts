@@ -29,7 +29,7 @@ const ENDPOINTS = [
 
 async function expectError(method: string, path: string, options: CallOptions, status: number, code: string): Promise<void> {
   const answer = await target.call(method, path, options);
-  expect([method, path, answer.status, answer.json?.error]).toStrictEqual([method, path, status, code]);
+  expect([method, path, answer.status, answer.json.error]).toStrictEqual([method, path, status, code]);
   expect(answer.json.message).toBeTypeOf('string');
   expect(answer.headers.get('cache-control')).toBe('no-store');
   expect(isErrorCode(code) && ERROR_TABLE[code].status).toBe(status);

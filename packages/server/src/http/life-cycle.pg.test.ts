@@ -76,7 +76,7 @@ test('a client that goes away cancels its read in PostgreSQL', async () => {
     const reading = server.fetch(createRequest('GET', '/sync/pull', { signal: gone.signal }));
     await waitFor(async () => Number((await query(LOCK_WAITERS)).rows[0]?.[0]) > 0);
     gone.abort();
-    await reading;
+    expect((await reading).status).toBe(503);
     await waitFor(async () => Number((await query(LOCK_WAITERS)).rows[0]?.[0]) === 0);
   });
 });
@@ -87,7 +87,8 @@ test('[P9] status takes its figures from maintenance, and minimal detail reveals
   await call('POST', '/sync/connect', { scope, body: {} });
   await call('GET', '/sync/pull?after_bundle_seq=7', { scope });
   await server.maintain();
-  const read = async (one: typeof server) => (await one.ops.fetch(new Request('http://host.test/ops/status'))).json();
+  const read = async (one: typeof server): Promise<unknown> =>
+    (await one.ops.fetch(new Request('http://host.test/ops/status'))).json();
   expect(await read(server)).toMatchObject({
     status: 'healthy',
     version: 'v1',

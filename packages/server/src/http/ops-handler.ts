@@ -1,20 +1,21 @@
 import { isSyncError, stringifyJson, SyncError } from '@oversync/protocol';
 
+import type { StatusBody } from '../engine/health.ts';
 import type { ServerCore } from '../engine/server-core.ts';
 import type { Gzip } from '../ports/gzip.ts';
 import { toWireFault } from './faults.ts';
 import { acceptsGzip, createErrorResponse, createResponse } from './responses.ts';
 import type { Compression } from './responses.ts';
 
-type OpsOperation = 'health' | 'status';
+type OpsOperation = 'health' | 'status' | 'metrics';
 
 const UNHEALTHY_STATUS = 503;
 
-/** Answers `…/health` and `…/status`; needs neither credentials nor a source unless the host adds a check. Never rejects. */
+/** Answers `…/health`, `…/status` and, where the host has a source of figures, `…/metrics`; needs neither credentials nor a source unless the host adds a check. Never rejects. */
 export async function handleOpsRequest(core: ServerCore, request: Request, gzip: Gzip): Promise<Response> {
   const { enabled, minBytes } = core.options.compression;
   const compression: Compression = { isAccepted: enabled && acceptsGzip(request.headers.get('accept-encoding')), minBytes, gzip };
-  const operation = findOperation(new URL(request.url).pathname);
+  const operation = findOperation(core, new URL(request.url).pathname);
   const nothing = (): void => {};
   if (operation === undefined) return createErrorResponse(new SyncError('not_found'), 404, compression, nothing);
   if (request.method !== 'GET') {
@@ -23,6 +24,7 @@ export async function handleOpsRequest(core: ServerCore, request: Request, gzip:
   try {
     await checkAllowed(core, request);
     const body = await core.health.describe();
+    if (operation === 'metrics') return await createMetricsResponse(core, body);
     const status = operation === 'health' && body.status === 'unhealthy' ? UNHEALTHY_STATUS : 200;
     return createResponse({ kind: 'json', text: stringifyJson(body), status }, compression, nothing);
   } catch (error) {
@@ -32,9 +34,16 @@ export async function handleOpsRequest(core: ServerCore, request: Request, gzip:
   }
 }
 
-function findOperation(pathname: string): OpsOperation | undefined {
+function findOperation(core: ServerCore, pathname: string): OpsOperation | undefined {
   const last = pathname.split('/').at(-1);
+  if (last === 'metrics') return core.options.ops.metrics === undefined ? undefined : last;
   return last === 'health' || last === 'status' ? last : undefined;
+}
+
+async function createMetricsResponse(core: ServerCore, status: StatusBody): Promise<Response> {
+  const page = await core.options.ops.metrics?.(status);
+  if (page === undefined) throw new SyncError('status_failed');
+  return new Response(page.text, { status: 200, headers: { 'Content-Type': page.contentType, 'Cache-Control': 'no-store' } });
 }
 
 /** A check that fails by itself refuses too: figures are not worth an open door. */

@@ -32,12 +32,12 @@ test('pages follow each other up to a ceiling that stays, whatever is committed 
   const first = await pull(scope, '?max_bundles=2');
   expect(first.json).toMatchObject({ stable_bundle_seq: 5, has_more: true });
   await pushNotes(target, 6, [{ op: 'INSERT', id: 'late' }], { scope });
-  const seen = first.json.bundles.map((bundle: { bundle_seq: number }) => bundle.bundle_seq);
+  const seen = first.json.bundles.map((bundle) => bundle.bundle_seq);
   for (let after = 2, hasMore = true; hasMore;) {
     const page = await pull(scope, `?after_bundle_seq=${String(after)}&target_bundle_seq=5&max_bundles=2`);
     expect(page.json.stable_bundle_seq).toBe(5);
-    seen.push(...page.json.bundles.map((bundle: { bundle_seq: number }) => bundle.bundle_seq));
-    after = seen.at(-1);
+    seen.push(...page.json.bundles.map((bundle) => bundle.bundle_seq));
+    after = seen.at(-1) ?? 0;
     hasMore = page.json.has_more;
   }
   expect(seen).toStrictEqual([1, 2, 3, 4, 5]);
@@ -84,8 +84,8 @@ test('deleted rows come without payload, and the rows of a bundle are in upload 
     [{ op: 'DELETE', id: 'b', base: 1 }],
   ]);
   const { json } = await pull(scope);
-  expect(json.bundles[0].rows.map((row: { key: { id: string } }) => row.key.id)).toStrictEqual(['b', 'a']);
-  expect(json.bundles[1].rows).toStrictEqual([
+  expect(json.bundles[0]?.rows.map((row) => row.key.id)).toStrictEqual(['b', 'a']);
+  expect(json.bundles[1]?.rows).toStrictEqual([
     { schema: 'business', table: 'notes', key: { id: 'b' }, op: 'DELETE', row_version: 2 },
   ]);
 });
@@ -153,9 +153,9 @@ test('committed rows come in pages by rows, and repeat the header on each', asyn
     const { status, json } = await target.call('GET', `/sync/committed-bundles/1/rows?max_rows=500${query}`, { scope });
     expect(status).toBe(200);
     expect(json).toMatchObject({ bundle_seq: 1, row_count: 1203, source_id: 'device-a', source_bundle_id: 1 });
-    ids.push(...json.rows.map((row: { key: { id: string } }) => row.key.id));
+    ids.push(...json.rows.map((row) => row.key.id));
     expect(json.next_row_ordinal).toBe(ids.length - 1);
-    if (json.has_more === false) break;
+    if (!json.has_more) break;
     query = `&after_row_ordinal=${String(json.next_row_ordinal)}`;
   }
   expect(ids).toStrictEqual(manyNotes(1203).map((row) => row.id));

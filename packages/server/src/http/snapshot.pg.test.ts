@@ -89,8 +89,8 @@ test('a chunk is byte for byte the same when it is asked for again, and rows are
   const session = await create(scope);
   const first = await chunk(scope, session.json.snapshot_id);
   expect((await chunk(scope, session.json.snapshot_id)).text).toBe(first.text);
-  const ids = first.json.rows.map((row: { key: { id: string } }) => row.key.id);
-  expect(ids).toStrictEqual(ids.toSorted((left: string, right: string) => Buffer.compare(Buffer.from(left), Buffer.from(right))));
+  const ids = first.json.rows.map((row) => row.key.id);
+  expect(ids).toStrictEqual(ids.toSorted((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right))));
 });
 
 test('a row that does not fit is named by its size, and one byte more is enough', async () => {
@@ -298,7 +298,7 @@ test('a replacement is one transaction with its session, and its refusals name w
 test('concurrent replacements of one source by two ids let exactly one win', async () => {
   const scope = await openScope(manyNotes(1));
   const answers = await Promise.all([replace(scope, 'device-a', 'new-1'), replace(scope, 'device-a', 'new-2')]);
-  expect(answers.map((answer) => answer.status).sort()).toStrictEqual([200, 409]);
+  expect(answers.map((answer) => answer.status).toSorted((left, right) => left - right)).toStrictEqual([200, 409]);
 });
 
 test('[S5] with bound sources another user of the scope is refused, and a replacement inherits the binding', async () => {

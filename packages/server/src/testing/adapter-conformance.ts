@@ -7,7 +7,7 @@ export type ConformanceHandler = (request: Request) => Promise<Response>;
 /** An adapter under test: serves the handler and speaks to it over whatever it adapts. */
 export interface AdapterUnderTest {
   /** Sends a request through the adapter to `handler`. `url` in `init` is a path. */
-  send(handler: ConformanceHandler, path: string, init?: RequestInit): Promise<Response>;
+  readonly send: (handler: ConformanceHandler, path: string, init?: RequestInit) => Promise<Response>;
 }
 
 const MIB = 1024 * 1024;

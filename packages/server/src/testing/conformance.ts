@@ -2,7 +2,7 @@
 export interface ConformanceCase<Subject> {
   /** The behaviour, as a sentence; use it as the name of the test. */
   readonly name: string;
-  run(subject: Subject): Promise<void>;
+  readonly run: (subject: Subject) => Promise<void>;
 }
 
 /** Thrown when an implementation does not conform. */
