@@ -4,7 +4,7 @@ import { openWatchStream } from '../../http/watch-stream.ts';
 import { CONTROL_BODY_BYTES_MAX } from '../../limits.ts';
 import { loadClientState } from '../../store/client-state.ts';
 import { runAttach } from '../attach.ts';
-import { runExclusive, runRead } from '../engine.ts';
+import { checkOpen, runExclusive, runRead } from '../engine.ts';
 import type { Call, Engine } from '../engine.ts';
 import { fetchCapabilities } from '../server-requests.ts';
 import { loadPendingStatus } from '../status.ts';
@@ -78,7 +78,7 @@ export function createLoopOperations(setup: ClientOperationsSetup): LoopOperatio
     },
     readPending: () => runRead(engine, 'pendingSyncStatus', () => loadPendingStatus(engine)),
     openWatch: async (signal) => {
-      const start = await runExclusive(engine, 'start', waiting(signal), loadWatchStart);
+      const start = await runRead(engine, 'start', () => loadWatchStart(watchCall(engine, signal)));
       return start === null ? null : openWatchStream(engine.http, { ...start, signal });
     },
   };
@@ -95,6 +95,17 @@ interface WatchStart {
   readonly sourceId: string;
   readonly afterBundleSeq: bigint;
   readonly errorBytesMax: number;
+}
+
+/** Opening a stream changes nothing, so it neither waits for an operation nor keeps one waiting. */
+function watchCall(engine: Engine, signal: AbortSignal): Call {
+  return {
+    engine,
+    operation: 'start',
+    signal: AbortSignal.any([engine.closing.signal, signal]),
+    schema: checkOpen(engine),
+    quarantined: [],
+  };
 }
 
 /** Where a stream has to begin, as the database says now; `null` when the server offers none. */

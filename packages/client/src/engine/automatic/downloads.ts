@@ -37,7 +37,9 @@ export class Downloads {
       timerFired: (atMs: number) => ({ name: 'timerFired', atMs }) as const,
     };
     this.#stream = new Part(machine, context.clock, (state) => this.#act(state));
-    this.#pulls = new Worker(context, { debounceMs: 0, maxDelayMs: 0, runsWhenOpened: false }, pull, () => this.#pullSettled());
+    this.#pulls = new Worker(context, 'downloads', { debounceMs: 0, maxDelayMs: 0, runsWhenOpened: false }, pull, () =>
+      this.#pullSettled(),
+    );
   }
 
   get activity(): PartActivity {
@@ -60,13 +62,13 @@ export class Downloads {
 
   /** What a pull waited for may have been the pause of the uploads. */
   retryStalled(): void {
-    if (this.#pulls.name === 'stalled') this.#pulls.want();
+    if (this.#pulls.stateName === 'stalled') this.#pulls.want();
   }
 
   /** One pull now, and a lost stream is opened at once. A state that is about to pull anyway is left alone. */
   kick(): void {
     const stream = this.#stream.state.name;
-    const isPullOutstanding = this.#pulls.name === 'waiting' || this.#pulls.name === 'stalled';
+    const isPullOutstanding = this.#pulls.stateName === 'waiting' || this.#pulls.stateName === 'stalled';
     if (stream === 'reconnecting' || stream === 'open' || isPullOutstanding) this.#pulls.kick();
     if (stream === 'reconnecting' || (stream === 'resting' && !isPullOutstanding)) this.#stream.send({ name: 'kicked' });
   }
@@ -91,7 +93,7 @@ export class Downloads {
   /** A worker in back-off does not pull now; the stream need not wait for it. */
   #catchUp(): void {
     this.#pulls.want();
-    if (this.#pulls.name !== 'running') this.#pullSettled();
+    if (this.#pulls.stateName !== 'running') this.#pullSettled();
   }
 
   #pullSettled(): void {
@@ -101,7 +103,7 @@ export class Downloads {
   }
 
   #connect(): void {
-    const { operations, clock } = this.#context;
+    const { operations, clock, board } = this.#context;
     let isOpen = false;
     this.#connection.start(
       async (signal) => {
@@ -111,6 +113,8 @@ export class Downloads {
           return;
         }
         isOpen = true;
+        // Nothing is outstanding: a server that is ahead of the checkpoint says so at once.
+        if (this.#pulls.stateName === 'asleep') board.succeeded('downloads');
         this.#stream.send({ name: 'connected', atMs: clock.monotonicMs() });
         await this.#readHints(stream, signal);
       },
@@ -138,7 +142,7 @@ export class Downloads {
       return;
     }
     const refusal = isSyncError(error) ? decideWatchRefusal(error) : 'reconnect';
-    if (refusal === 'stop') this.#context.react(error);
+    if (refusal === 'stop') this.#context.react('downloads', error);
     else this.#stream.send({ name: 'refused', after: refusal });
   }
 }

@@ -5,7 +5,7 @@ import { loopBackoffMs } from '../../rules/loop-backoff.ts';
 import type { LoopReaction } from '../../rules/loop-error.ts';
 import type { LoopOptions } from '../../rules/loop-options.ts';
 import type { LoopOperations } from './loop-operations.ts';
-import type { StatusBoard } from './status-board.ts';
+import type { LoopPart, StatusBoard } from './status-board.ts';
 
 /** What the parts of one loop share. */
 export interface LoopContext {
@@ -15,7 +15,7 @@ export interface LoopContext {
   readonly random: Random;
   readonly board: StatusBoard;
   /** Decides about an error, and does what concerns the whole loop. What is left for the part that failed comes back. */
-  react(error: unknown): PartReaction;
+  react(part: LoopPart, error: unknown): PartReaction;
   /** Something a part shows has changed. */
   partChanged(): void;
 }

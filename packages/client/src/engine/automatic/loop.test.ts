@@ -557,10 +557,11 @@ describe('errors in the loop', () => {
     client.openStreams[0]?.hint();
     await clock.settle();
     expect(client.count('pull')).toBe(1);
+    expect(loop.status.lastError).toMatchObject({ code: 'quarantine_limit_reached' });
     client.write();
     await clock.advance(250);
     expect(client.count('push')).toBe(2);
-    expect(loop.state).toBe('idle');
+    expect(loop.status).toMatchObject({ state: 'idle', lastError: null });
     await loop.stop();
   });
 

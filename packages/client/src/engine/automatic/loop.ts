@@ -16,7 +16,7 @@ import type { PauseFlags } from './pause-flags.ts';
 import { PendingReader } from './pending-reader.ts';
 import { Readiness } from './readiness.ts';
 import { StatusBoard } from './status-board.ts';
-import type { LoopStatus } from './status-board.ts';
+import type { LoopPart, LoopStatus } from './status-board.ts';
 import { SurroundingsWatcher } from './surroundings.ts';
 import { Worker } from './worker.ts';
 
@@ -77,13 +77,14 @@ export class BackgroundLoop implements LoopHandle {
       clock,
       random,
       board: this.#board,
-      react: (error) => this.#react(error),
+      react: (part, error) => this.#react(part, error),
       partChanged: () => this.#partChanged(),
     };
     this.#pending = new PendingReader(operations, this.#board);
     this.#readiness = new Readiness(context);
     this.#uploads = new Worker(
       context,
+      'uploads',
       { debounceMs: options.uploadDebounceMs, maxDelayMs: options.uploadMaxDelayMs, runsWhenOpened: true },
       (signal) => this.#push(signal),
       () => undefined,
@@ -138,11 +139,16 @@ export class BackgroundLoop implements LoopHandle {
 
   async #push(signal: AbortSignal): Promise<{ readonly hasMore: boolean }> {
     const { operations } = this.#setup;
-    if ((await this.#pending.read()).pendingRowCount === 0) return { hasMore: false };
+    const before = await this.#pending.read();
+    if (signal.aborted) return { hasMore: false };
+    if (before.pendingRowCount === 0) {
+      this.#board.succeeded('uploads');
+      return { hasMore: false };
+    }
     const { hasCommitted } = await operations.push(signal);
     const left = await this.#pending.read();
     if (signal.aborted) return { hasMore: false };
-    this.#succeeded();
+    this.#succeeded('uploads');
     if (hasCommitted && this.#isPullOwed) {
       this.#isPullOwed = false;
       this.#downloads.want();
@@ -153,18 +159,19 @@ export class BackgroundLoop implements LoopHandle {
   /** The count before the pull lets an upload that became due at the same moment go first: what is sent is not contested. */
   async #pull(signal: AbortSignal): Promise<{ readonly hasMore: boolean }> {
     await this.#pending.read();
+    if (signal.aborted) return { hasMore: false };
     const { hasContested, isDeferred } = await this.#setup.operations.pull(signal);
     await this.#pending.read();
     if (signal.aborted) return { hasMore: false };
-    this.#succeeded();
+    this.#succeeded('downloads');
     this.#isPullOwed = isDeferred;
     if (hasContested || isDeferred) this.#uploads.want();
     return { hasMore: false };
   }
 
-  #succeeded(): void {
+  #succeeded(part: LoopPart): void {
     this.#readiness.progressed();
-    this.#board.update({ lastSyncedAt: this.#setup.clock.epochMs(), lastError: null });
+    this.#board.succeeded(part, this.#setup.clock.epochMs());
   }
 
   #localWrite(): void {
@@ -184,9 +191,9 @@ export class BackgroundLoop implements LoopHandle {
     if (areUploadsResumed) this.#downloads.retryStalled();
   }
 
-  #react(cause: unknown): PartReaction {
+  #react(part: LoopPart, cause: unknown): PartReaction {
     const error = isSyncError(cause) ? cause : new SyncError('storage_failed', { cause });
-    this.#board.update({ lastError: error });
+    this.#board.failed(part, error);
     const reaction = decideLoopReaction(error, this.#setup.options.autoRecover);
     switch (reaction) {
       case 'stop':
@@ -235,7 +242,9 @@ export class BackgroundLoop implements LoopHandle {
 
   #showState(): void {
     const now = this.#surroundings.read(true);
-    const isPaused = now.isHeld || !now.isAwake || (now.areUploadsPaused && now.areDownloadsPaused);
+    const { preparation } = this.#readiness;
+    const isRecoveryPaused = preparation !== null && closureOf(preparation, now) === 'paused';
+    const isPaused = now.isHeld || !now.isAwake || isRecoveryPaused || (now.areUploadsPaused && now.areDownloadsPaused);
     const ended = this.#ending;
     this.#board.update({
       state: loopStateName({

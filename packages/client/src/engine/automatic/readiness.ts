@@ -108,6 +108,7 @@ export class Readiness {
   #act(state: ReadinessState): void {
     if (state.name !== 'working') this.#activity.stop();
     else if (!this.#activity.isActive) this.#start(state.task, state.setbacks);
+    if (state.name === 'ready' || state.name === 'unattached') this.#context.board.succeeded('readiness');
     this.#context.partChanged();
   }
 
@@ -115,7 +116,7 @@ export class Readiness {
     this.#activity.start(
       (signal) => (task === 'attach' ? this.#attach(signal) : this.#rebuild(signal)),
       (waitMs) => this.#finished(waitMs),
-      (error) => this.#failed(this.#context.react(error), setbacks),
+      (error) => this.#failed(this.#context.react('readiness', error), setbacks),
     );
   }
 
@@ -129,13 +130,13 @@ export class Readiness {
 
   async #rebuild(signal: AbortSignal): Promise<number> {
     await this.#context.operations.rebuild(signal);
-    const { board, clock } = this.#context;
-    board.update({ lastSyncedAt: clock.epochMs(), lastError: null });
     return 0;
   }
 
   #finished(waitMs: number): void {
     if (waitMs === 0) {
+      const { board, clock } = this.#context;
+      board.update({ lastSyncedAt: clock.epochMs() });
       this.#part.send({ name: 'succeeded' });
       return;
     }

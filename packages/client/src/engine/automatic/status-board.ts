@@ -6,7 +6,7 @@ import type { LoopPending } from './loop-operations.ts';
 /** What the loop tells its observers. A new object after every change, the same one as long as nothing changed. */
 export interface LoopStatus extends LoopPending {
   readonly state: LoopStateName;
-  /** The last error of any part; cleared by the next success of an upload or a download. */
+  /** The newest error that has not been followed by a success of the same part of the loop. */
   readonly lastError: SyncError | null;
   /** Epoch milliseconds of the last upload or download that the server answered; `null` before the first. */
   readonly lastSyncedAt: number | null;
@@ -14,9 +14,14 @@ export interface LoopStatus extends LoopPending {
 
 const START: LoopStatus = { state: 'idle', lastError: null, lastSyncedAt: null, pendingRowCount: 0, quarantinedRowCount: 0 };
 
+/** The parts of the loop that can fail on their own. */
+export type LoopPart = 'readiness' | 'uploads' | 'downloads';
+
 /** Holds the status and tells listeners about changes. A listener that throws does not disturb the loop. */
 export class StatusBoard {
   readonly #listeners = new Set<(status: LoopStatus) => void>();
+  /** By part, the newest last. */
+  readonly #errors = new Map<LoopPart, SyncError>();
   #status: LoopStatus = START;
 
   get status(): LoopStatus {
@@ -28,6 +33,19 @@ export class StatusBoard {
     return () => {
       this.#listeners.delete(listener);
     };
+  }
+
+  failed(part: LoopPart, error: SyncError): void {
+    this.#errors.delete(part);
+    this.#errors.set(part, error);
+    this.update({ lastError: error });
+  }
+
+  /** `atMs` is the epoch time of the answer of the server; absent when there was nothing to ask it. */
+  succeeded(part: LoopPart, atMs?: number): void {
+    this.#errors.delete(part);
+    const lastError = [...this.#errors.values()].at(-1) ?? null;
+    this.update({ lastError, ...(atMs === undefined ? {} : { lastSyncedAt: atMs }) });
   }
 
   update(change: Partial<LoopStatus>): void {

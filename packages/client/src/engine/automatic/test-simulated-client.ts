@@ -54,7 +54,7 @@ export class SimulatedClient implements LoopOperations {
   connected = true;
   user: string | null = null;
   pending: LoopPending = { pendingRowCount: 0, quarantinedRowCount: 0 };
-  /** Answers in order; afterwards every push commits and takes the pending rows with it. */
+  /** Answers in order; afterwards every push commits the rows that were pending when it began. */
   readonly pushes: Script<Push>[] = [];
   readonly pulls: Script<Pull>[] = [];
   readonly attaches: Script<LoopAttachResult>[] = [];
@@ -63,8 +63,16 @@ export class SimulatedClient implements LoopOperations {
   readonly watches: Script<SimulatedStream | null>[] = [];
   readonly openStreams: SimulatedStream[] = [];
   readonly calls: string[] = [];
+  /** Operations under way. */
+  readonly running: string[] = [];
+  /** Most operations of one kind that ever ran at once. */
+  mostAtOnce = 0;
+  /** Newest bundle of the server, and the newest one that a pull has brought. */
+  serverHead = 0;
+  pulledHead = 0;
   readonly #attachmentListeners = new Set<(change: 'attached' | 'detached') => void>();
   readonly #writeListeners = new Set<() => void>();
+  readonly #hanging = new Set<PromiseWithResolvers<'released'>>();
 
   isConnected(): boolean {
     return this.connected;
@@ -115,13 +123,23 @@ export class SimulatedClient implements LoopOperations {
   }
 
   async push(signal: AbortSignal): Promise<Push> {
+    const frozenRowCount = this.pending.pendingRowCount;
     const result = await this.#answer('push', this.pushes, { hasCommitted: true }, signal);
-    if (result.hasCommitted) this.setPending(0);
+    if (result.hasCommitted) this.setPending(this.pending.pendingRowCount - frozenRowCount);
     return result;
   }
 
-  pull(signal: AbortSignal): Promise<Pull> {
-    return this.#answer('pull', this.pulls, { hasContested: false, isDeferred: false }, signal);
+  /** Another device commits a bundle. */
+  commitElsewhere(): void {
+    this.serverHead += 1;
+    this.openStreams.at(-1)?.hint();
+  }
+
+  async pull(signal: AbortSignal): Promise<Pull> {
+    const head = this.serverHead;
+    const result = await this.#answer('pull', this.pulls, { hasContested: false, isDeferred: false }, signal);
+    this.pulledHead = Math.max(this.pulledHead, head);
+    return result;
   }
 
   readPending(): Promise<LoopPending> {
@@ -132,9 +150,26 @@ export class SimulatedClient implements LoopOperations {
     const stream = await this.#answer<SimulatedStream | null>('watch', this.watches, new SimulatedStream(), signal);
     if (stream !== null) {
       this.openStreams.push(stream);
+      if (this.pulledHead < this.serverHead) stream.hint();
       signal.addEventListener('abort', () => stream.close());
     }
     return stream;
+  }
+
+  /** The next operation of this kind does not end by itself. */
+  hang(what: 'push' | 'pull' | 'rebuild'): void {
+    ({ push: this.pushes, pull: this.pulls, rebuild: this.rebuilds })[what].push('hang');
+  }
+
+  /** What hangs succeeds. */
+  release(): void {
+    for (const hanging of this.#hanging) hanging.resolve('released');
+  }
+
+  /** From now on everything goes well; what hangs fails. */
+  healed(): void {
+    for (const scripts of [this.pushes, this.pulls, this.attaches, this.rebuilds, this.watches]) scripts.length = 0;
+    for (const hanging of this.#hanging) hanging.reject(new SyncError('timeout'));
   }
 
   /** How often the loop asked for an operation. */
@@ -144,16 +179,30 @@ export class SimulatedClient implements LoopOperations {
 
   async #answer<T>(call: string, scripts: Script<T>[], fallback: T, signal: AbortSignal): Promise<T> {
     this.calls.push(call);
-    const script = scripts.shift() ?? { value: fallback };
-    if (script === 'hang') return rejectWhenAborted(signal);
-    await Promise.resolve();
-    if ('error' in script) throw script.error;
-    return script.value;
+    this.running.push(call);
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.running.filter((name) => name === call).length);
+    try {
+      const script = scripts.shift() ?? { value: fallback };
+      if (script === 'hang') {
+        await this.#hang(signal);
+        return fallback;
+      }
+      await Promise.resolve();
+      if ('error' in script) throw script.error;
+      return script.value;
+    } finally {
+      this.running.splice(this.running.indexOf(call), 1);
+    }
   }
-}
 
-function rejectWhenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(new SyncError('aborted')), { once: true });
-  });
+  async #hang(signal: AbortSignal): Promise<void> {
+    const hanging = Promise.withResolvers<'released'>();
+    this.#hanging.add(hanging);
+    signal.addEventListener('abort', () => hanging.reject(new SyncError('aborted')), { once: true });
+    try {
+      await hanging.promise;
+    } finally {
+      this.#hanging.delete(hanging);
+    }
+  }
 }

@@ -5,6 +5,7 @@ import { Activity } from './activity.ts';
 import type { LoopContext } from './loop-context.ts';
 import { nextAttempt } from './loop-context.ts';
 import { Part } from './part.ts';
+import type { LoopPart } from './status-board.ts';
 
 /** One attempt of a worker. Resolves with whether it made progress and left rows behind. */
 export type WorkerOperation = (signal: AbortSignal) => Promise<{ readonly hasMore: boolean }>;
@@ -12,14 +13,16 @@ export type WorkerOperation = (signal: AbortSignal) => Promise<{ readonly hasMor
 /** Drives one worker machine with one operation. */
 export class Worker {
   readonly #context: LoopContext;
+  readonly #name: LoopPart;
   readonly #operation: WorkerOperation;
   readonly #onSettled: () => void;
   readonly #activity = new Activity();
   readonly #part: Part<WorkerState, Parameters<typeof nextWorkerState>[1]>;
 
   /** `onSettled` is called whenever an attempt is over, also when it was aborted. */
-  constructor(context: LoopContext, rules: WorkerRules, operation: WorkerOperation, onSettled: () => void) {
+  constructor(context: LoopContext, name: LoopPart, rules: WorkerRules, operation: WorkerOperation, onSettled: () => void) {
     this.#context = context;
+    this.#name = name;
     this.#operation = operation;
     this.#onSettled = onSettled;
     const machine = {
@@ -31,7 +34,7 @@ export class Worker {
     this.#part = new Part(machine, context.clock, (state) => this.#act(state));
   }
 
-  get name(): WorkerState['name'] {
+  get stateName(): WorkerState['name'] {
     return this.#part.state.name;
   }
 
@@ -99,7 +102,7 @@ export class Worker {
   }
 
   #failed(error: unknown, failures: number): void {
-    const reaction = this.#context.react(error);
+    const reaction = this.#context.react(this.#name, error);
     if (reaction.kind === 'block') this.#part.send({ name: 'stalled' });
     if (reaction.kind === 'retry') this.#part.send({ name: 'failed', ...nextAttempt(this.#context, failures + 1, reaction) });
   }
