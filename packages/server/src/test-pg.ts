@@ -66,6 +66,7 @@ export async function openPgFixture(): Promise<PgFixture> {
         lockTimeoutMs: 10_000,
         bulkStatementTimeoutMs: 60_000,
         adoption: 'refuse',
+        retry: { attempts: 3, baseMs: 1 },
         maxScopeIdBytes: OPTION_DEFAULTS.maxScopeIdBytes,
         ...TEST_FINALISE_OPTIONS,
         ...overrides,

@@ -18,6 +18,7 @@ import { RowReader } from '../store/row-reader.ts';
 import { finaliseBundle } from './finalise.ts';
 import type { FinaliseOptions } from './finalise.ts';
 import type { ResolvedOptions } from './options.ts';
+import { retryTransient } from './retry-transient.ts';
 import { formatPinnedSettings } from './transaction.ts';
 
 /** Scopes looked up at once; each of them is a transaction of its own. */
@@ -26,7 +27,8 @@ const SCOPES_PER_LOOK_UP = 500;
 /** Source ids with this prefix are refused to clients. */
 const ADOPTION_SOURCE_PREFIX = 'oversync-adoption:';
 
-export type AdoptionOptions = FinaliseOptions & Pick<ResolvedOptions, 'database' | 'lockTimeoutMs' | 'bulkStatementTimeoutMs'>;
+export type AdoptionOptions = FinaliseOptions &
+  Pick<ResolvedOptions, 'database' | 'retry' | 'lockTimeoutMs' | 'bulkStatementTimeoutMs'>;
 
 export interface AdoptionReport {
   readonly scopes: number;
@@ -129,8 +131,6 @@ function inTransaction<T>(
     statementTimeoutMs: options.bulkStatementTimeoutMs,
     isBulk: true,
   });
-  return options.database.transaction(
-    { isolation: 'read committed', settings: context === undefined ? pinned : `${pinned};${context}` },
-    fn,
-  );
+  const settings = context === undefined ? pinned : `${pinned};${context}`;
+  return retryTransient(options.retry, () => options.database.transaction({ isolation: 'read committed', settings }, fn));
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { PgFault } from '../ports/postgres.ts';
 import { BundleWriter } from '../test-bundles.ts';
 import { openPgFixture } from '../test-pg.ts';
 import type { PgFixture } from '../test-pg.ts';
@@ -166,5 +167,28 @@ describe('bootstrap', () => {
     await expect(pg.bootstrap(config, { metadataSchema: 'Odd "name"', bootstrapPolicy: 'check' })).resolves.toBeDefined();
     await expect(pg.run(`INSERT INTO public.t VALUES ('s', 'k')`)).rejects.toMatchObject({ sqlState: 'OV001' });
     expect((await pg.query(`SELECT last_value FROM "Odd ""name""".rejected_write_seq`)).rows).toEqual([['1']]);
+  });
+
+  it('tries again after a deadlock with a commit, and gives up on anything else', async () => {
+    const faults = ['40P01', '55P03'];
+    const failing: typeof pg.db = {
+      ...pg.db,
+      transaction: (begin, fn) => {
+        const sqlState = faults.shift();
+        if (sqlState !== undefined) return Promise.reject(new PgFault('injected', { sqlState }));
+        return pg.db.transaction(begin, fn);
+      },
+    };
+    await expect(pg.bootstrap(TABLES, { database: failing })).resolves.toBeDefined();
+    faults.push('42501');
+    await expect(pg.bootstrap(TABLES, { database: failing })).rejects.toMatchObject({ sqlState: '42501' });
+    faults.push('40P01', '40P01', '40P01');
+    await expect(pg.bootstrap(TABLES, { database: failing })).rejects.toMatchObject({ sqlState: '40P01' });
+  });
+
+  it('starts without any registered table', async () => {
+    const { catalog } = await pg.bootstrap([], { metadataSchema: 'none' });
+    expect(catalog).toMatchObject({ rowLayout: '', shapeSet: '' });
+    await expect(pg.bootstrap([], { metadataSchema: 'none', bootstrapPolicy: 'check' })).resolves.toBeDefined();
   });
 });

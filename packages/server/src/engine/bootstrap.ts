@@ -27,6 +27,7 @@ import { findAdoptionFaults } from './check-adoption.ts';
 import { adoptionRequired, findUnadoptedTables } from './find-unadopted.ts';
 import type { UnadoptedTables } from './find-unadopted.ts';
 import type { ResolvedOptions } from './options.ts';
+import { retryTransient } from './retry-transient.ts';
 import { formatPinnedSettings } from './transaction.ts';
 
 /** The part of the server's options that bootstrap needs. */
@@ -166,5 +167,7 @@ function inTransaction<T>(options: BootstrapOptions, readOnly: boolean, fn: (tx:
   });
   // READ COMMITTED when writing: the second look must see what another process made while this one waited for the lock.
   const isolation = readOnly ? 'repeatable read' : 'read committed';
-  return options.database.transaction({ isolation, readOnly, settings: `${settings};${CATALOG_SETTINGS}` }, fn);
+  return retryTransient(options.retry, () =>
+    options.database.transaction({ isolation, readOnly, settings: `${settings};${CATALOG_SETTINGS}` }, fn),
+  );
 }

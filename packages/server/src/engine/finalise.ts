@@ -7,15 +7,8 @@ import type { Sha256Factory } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
 import type { Catalog, TableDescription } from '../rules/table-description.ts';
-import {
-  capturedTablesSql,
-  dropBlocksSql,
-  SQL_HASH_BYTES_MAX,
-  writeBundleParams,
-  writeBundleSql,
-  writeRowsParams,
-  writeRowsSql,
-} from '../store/finalise.sql.ts';
+import { writeBundleParams, writeBundleSql } from '../store/bundle-header.sql.ts';
+import { capturedTablesSql, dropBlocksSql, SQL_HASH_BYTES_MAX, writeRowsParams, writeRowsSql } from '../store/finalise.sql.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
