@@ -11,8 +11,8 @@ import { parseKeyDetail } from '../rules/violation-detail.ts';
 import type { KeyDetail } from '../rules/violation-detail.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { RowReader } from '../store/row-reader.ts';
-import type { ApplyInput } from './push-apply.ts';
-import { formatApplyStatement } from './push-apply.ts';
+import { formatApplyStatement } from './push-apply-statement.ts';
+import type { ApplyInput } from './push-apply-statement.ts';
 import { probe } from './push-locate.ts';
 
 /** The pushed row to blame. */

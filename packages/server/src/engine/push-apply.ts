@@ -2,19 +2,14 @@ import { APPLY_STATEMENTS_MAX } from '../limits.ts';
 import { PgFault } from '../ports/postgres.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
 import { planApply, selectRowColumns } from '../rules/push-apply-sql.ts';
-import type { ApplyGroup, ApplyStatement, StagedPush } from '../rules/push-apply-sql.ts';
-import type { Catalog, TableDescription } from '../rules/table-description.ts';
+import type { ApplyStatement } from '../rules/push-apply-sql.ts';
+import type { TableDescription } from '../rules/table-description.ts';
 import { createLimitError } from '../rules/violation.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { applyTableSetting } from '../store/capture.sql.ts';
 import { locateApplyFailure } from './push-apply-failure.ts';
-
-/** Staged rows that are ready to be applied. */
-export interface ApplyInput {
-  readonly staged: StagedPush;
-  readonly groups: readonly ApplyGroup[];
-  readonly catalog: Catalog;
-}
+import { formatApplyStatement } from './push-apply-statement.ts';
+import type { ApplyInput } from './push-apply-statement.ts';
 
 /**
  * Applies the staged rows to the business tables and lets deferred triggers and constraints run: one round trip, whatever the
@@ -48,11 +43,6 @@ function formatApplyScript(plan: readonly ApplyStatement[], tables: readonly Tab
     'SET CONSTRAINTS ALL IMMEDIATE',
     ...tables.map(selectRowColumns),
   ].join(';');
-}
-
-/** The setting tells capture which statements are the push's own: their keys are known without it. */
-export function formatApplyStatement({ table, sql }: ApplyStatement, rowOrdinalMax?: number): readonly string[] {
-  return [applyTableSetting(table.tableId), sql(rowOrdinalMax)];
 }
 
 /** Distinct column sets are the only thing by which the number of statements grows. */

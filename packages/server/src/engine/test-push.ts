@@ -192,11 +192,11 @@ export async function push(
   return commitPush(ctx, actor, await stagePush(ctx, actor, rows, options));
 }
 
-/** Rows of a committed bundle as clients read them. */
-export async function readBundle(pg: PgFixture, bundleSeq: bigint): Promise<readonly JsonObject[]> {
+/** Rows of a committed bundle as clients read them; without a scope, of the only bundle with this number. */
+export async function readBundle(pg: PgFixture, bundleSeq: bigint, scopePk?: string): Promise<readonly JsonObject[]> {
   const { rows } = await pg.query(
-    'SELECT row_texts FROM sync.bundle_block WHERE bundle_seq=$1 ORDER BY scope_pk,first_row_ordinal',
-    [String(bundleSeq)],
+    'SELECT row_texts FROM sync.bundle_block WHERE bundle_seq=$1 AND ($2::int8 IS NULL OR scope_pk=$2::int8) ORDER BY scope_pk,first_row_ordinal',
+    [String(bundleSeq), scopePk ?? null],
   );
   const parsed = parseJson(`[${rows.map(([texts]) => texts ?? '').join(',')}]`, { depthMax: 100 });
   if (!Array.isArray(parsed)) throw new Error('a bundle is a list of rows');

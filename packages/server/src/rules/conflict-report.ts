@@ -1,5 +1,5 @@
-import { LIMITS, parseJson, stringifyJson } from '@oversync/protocol';
-import type { Conflict, JsonValue, ListedConflict } from '@oversync/protocol';
+import { isJsonObject, LIMITS, parseJson, stringifyJson } from '@oversync/protocol';
+import type { Conflict, ListedConflict } from '@oversync/protocol';
 
 import type { PushOp } from './push-row.ts';
 import type { TableDescription } from './table-description.ts';
@@ -72,9 +72,9 @@ function describe(found: FoundConflict, serverRows: ReadonlyMap<number, string>)
 
 function parseRow(text: string | undefined): Conflict['server_row'] {
   if (text === undefined) return null;
-  const row: JsonValue = parseJson(text, { depthMax: DEPTH_MAX });
-  if (typeof row !== 'object' || row === null || Array.isArray(row)) throw new TypeError('a rendered row is no object');
-  return { ...row };
+  const row = parseJson(text, { depthMax: DEPTH_MAX });
+  if (!isJsonObject(row)) throw new TypeError('a rendered row is no object');
+  return row;
 }
 
 function countBytes(value: Conflict): number {

@@ -1,6 +1,6 @@
 import { createSha256, isSyncError, parseJson, requestRowText, stringifyJson } from '@oversync/protocol';
 import type { JsonObject, JsonOutput } from '@oversync/protocol';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { readPushChunk } from './push-chunk-reader.ts';
@@ -56,7 +56,7 @@ function violation(kind: string, facts: Record<string, unknown> = {}): unknown {
 describe('a chunk', () => {
   it('is read into rows with absolute ordinals', () => {
     const { startRowOrdinal, rows } = read(
-      [user(), user({ key: { id: 'u2' }, op: 'DELETE', base_row_version: 4, payload: undefined })],
+      [user(), user({ key: { id: 'u2' }, op: 'DELETE', base_row_version: 4, payload: null })],
       7,
     );
     expect(startRowOrdinal).toBe(7);

@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto';
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import type { Actor } from './context.ts';
+import { stagePushChunk } from './push-chunk.ts';
+import { commitPush } from './push-commit.ts';
+import { initializeScope, openPushFixture, openSession, requirePushId, toChunkBody } from './test-push.ts';
+import type { PushFixture, TestRow } from './test-push.ts';
+
+const SCHEMA = `CREATE TABLE users (_sync_scope_id text NOT NULL, id text NOT NULL, name text, PRIMARY KEY (_sync_scope_id, id));`;
+
+function users(count: number, op: TestRow['op'], base: bigint): readonly TestRow[] {
+  return Array.from({ length: count }, (_, index) => {
+    const id = `u${index}`;
+    return { table: 'users', key: { id }, op, base, ...(op === 'DELETE' ? {} : { payload: { id, name: `${op} ${index}` } }) };
+  });
+}
+
+describe('[P3] [P5] the number of round trips', () => {
+  let fixture: PushFixture;
+  beforeAll(async () => {
+    fixture = await openPushFixture({ schema: SCHEMA, tables: [{ table: 'users', syncKeyColumn: 'id' }] });
+  });
+  afterAll(() => fixture.close());
+
+  let actor: Actor;
+  beforeEach(async () => {
+    actor = { scopeId: randomUUID(), sourceId: 'device-a' };
+    await initializeScope(fixture.pg, actor.scopeId);
+  });
+
+  async function measurePushes(count: number): Promise<readonly { create: number; chunk: number; commit: number }[]> {
+    const { ctx, counting } = fixture;
+    const scope = { ...actor, scopeId: `${actor.scopeId}-${count}` };
+    await initializeScope(fixture.pg, scope.scopeId);
+    const measured = [];
+    let sourceBundleId = 0n;
+    for (const op of ['INSERT', 'UPDATE', 'DELETE'] as const) {
+      const rows = users(count, op, sourceBundleId);
+      sourceBundleId += 1n;
+      let pushId = '';
+      const create = await counting.measure(async () => {
+        pushId = requirePushId(await openSession(ctx, scope, rows, { sourceBundleId }));
+      });
+      const chunk = await counting.measure(() => stagePushChunk(ctx, scope, { pushId, body: toChunkBody(rows) }));
+      const commit = await counting.measure(() => commitPush(ctx, scope, pushId));
+      measured.push({ create, chunk, commit });
+    }
+    return measured;
+  }
+
+  it('of a push is the same for 10 and for 5,000 rows, but for the COPY of a large chunk', async () => {
+    const small = await measurePushes(10);
+    const large = await measurePushes(5000);
+    expect(small).toEqual(Array.from({ length: 3 }, () => ({ create: 4, chunk: 4, commit: 10 })));
+    expect(large).toEqual(small.map((trips) => ({ ...trips, chunk: trips.chunk + 1 })));
+  });
+
+  it('of a chunk does not depend on its rows once it goes through COPY', async () => {
+    const { ctx, counting } = fixture;
+    const rows = users(5300, 'INSERT', 0n);
+    const pushId = requirePushId(await openSession(ctx, actor, rows));
+    const stage = (from: number, to: number): Promise<number> =>
+      counting.measure(() => stagePushChunk(ctx, actor, { pushId, body: toChunkBody(rows.slice(from, to), from) }));
+    expect(await stage(0, 300)).toBe(await stage(300, 5300));
+  });
+});
