@@ -2,10 +2,12 @@ export { createSyncServer } from './create-sync-server.ts';
 export type { FetchPlatform, SyncServer } from './create-sync-server.ts';
 export type { BootstrapResult } from './engine/bootstrap.ts';
 export type { EventScope, Logger, Operation, ServerEvent } from './engine/events.ts';
+export type { StatusBody } from './engine/health.ts';
 export type { MaintenanceReport } from './engine/maintenance.ts';
 export type {
   ActorIdentity,
   MaintenanceOptions,
+  MetricsPage,
   NullableNumericOptions,
   NumericOptions,
   OpsOptions,

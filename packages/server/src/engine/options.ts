@@ -1,6 +1,7 @@
 import type { PgListener, Postgres } from '../ports/postgres.ts';
 import type { RegisteredTableConfig } from '../rules/table-description.ts';
 import type { Logger, ServerEvent } from './events.ts';
+import type { StatusBody } from './health.ts';
 
 /** Whom a request belongs to, as the host's authentication tells it. */
 export interface ActorIdentity {
@@ -35,11 +36,19 @@ export interface MaintenanceOptions {
   readonly scopesPerRun?: number;
 }
 
+/** A page of figures in the text format of whoever collects them. */
+export interface MetricsPage {
+  readonly contentType: string;
+  readonly text: string;
+}
+
 export interface OpsOptions {
   /** Refuses a health or status request with 401 when it answers false. */
   readonly authorize?: (request: Request) => boolean | Promise<boolean>;
   /** `minimal` leaves out table names and sends zeros for counters. */
   readonly detail?: 'full' | 'minimal';
+  /** Makes the page of `…/metrics`; it gets the body of status, in wire names. Without it there is no such page. */
+  readonly metrics?: (status: StatusBody) => MetricsPage | Promise<MetricsPage>;
 }
 
 /** Options that are plain numbers; each default stands in `limits.ts`. */
@@ -152,7 +161,7 @@ export interface ResolvedOptions extends NumericOptions, NullableNumericOptions 
   readonly maintenance: Resolved<MaintenanceOptions>;
   readonly adoption: 'auto' | 'refuse';
   readonly bootstrapPolicy: 'apply' | 'check';
-  readonly ops: Resolved<OpsOptions, 'authorize'>;
+  readonly ops: Resolved<OpsOptions, 'authorize' | 'metrics'>;
   readonly onEvent: ((event: ServerEvent) => void) | undefined;
   readonly logger: Logger;
 }

@@ -1,4 +1,4 @@
-import { SyncError } from '@oversync/protocol';
+import { isSourceId, SyncError } from '@oversync/protocol';
 import type { ErrorCode } from '@oversync/protocol';
 
 import { RETRY_AFTER_MS } from '../limits.ts';
@@ -153,7 +153,8 @@ async function replaceSource(
 }
 
 function createRetiredError(sourceId: string, replacedBySourceId: string | null): SyncError {
-  if (replacedBySourceId === sourceId) return new SyncError('source_retired_invalid');
+  const isUsable = replacedBySourceId === null || (isSourceId(replacedBySourceId) && replacedBySourceId !== sourceId);
+  if (!isUsable) return new SyncError('source_retired_invalid');
   const replacement = replacedBySourceId === null ? {} : { replaced_by_source_id: replacedBySourceId };
   return new SyncError('source_retired', { details: { source_id: sourceId, ...replacement } });
 }
