@@ -46,6 +46,12 @@ function row(table: string, id: string, op: TestRow['op'] = 'INSERT', payload: J
   return { table, key: { id }, op, base, ...(op === 'DELETE' ? {} : { payload: { id, ...payload } }) };
 }
 
+function textOf(row: JsonObject, name: string): string {
+  const value = row[name];
+  if (typeof value !== 'string') throw new Error(`${name} is no string`);
+  return value;
+}
+
 describe('committing a push', () => {
   let fixture: PushFixture;
   let actor: Actor;
@@ -61,7 +67,7 @@ describe('committing a push', () => {
   /** Op, table and key of each row, in order. */
   async function effects(bundleSeq: bigint): Promise<readonly string[]> {
     return (await bundleRows(bundleSeq)).map(
-      (found) => `${String(found['op'])} ${String(found['table'])} ${JSON.stringify(found['key'])}`,
+      (found) => `${textOf(found, 'op')} ${textOf(found, 'table')} ${JSON.stringify(found['key'])}`,
     );
   }
 
@@ -82,8 +88,8 @@ describe('committing a push', () => {
       hasher.addRow(
         committedRowText(
           {
-            schema: String(found['schema']),
-            table: String(found['table']),
+            schema: textOf(found, 'schema'),
+            table: textOf(found, 'table'),
             key: isJsonObject(key) ? key : {},
             op: 'INSERT',
             row_version: parseInt64(found['row_version']) ?? 0n,

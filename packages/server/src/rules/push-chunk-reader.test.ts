@@ -128,7 +128,7 @@ describe('a chunk', () => {
     ['a table that is a number', { rows: [{ table: 1 }] }],
     ['a base version that is a string', { rows: [{ ...user(), base_row_version: '0' }] }],
   ] as const)('with %s is a malformed request', (_, body) => {
-    const parsed = parseJson(stringifyJson(body as JsonOutput), { depthMax: 100 });
+    const parsed = parseJson(stringifyJson(body), { depthMax: 100 });
     expect(refusal(() => readPushChunk(parsed, { catalog: CATALOG, scopeId: 's', rowsMax: 3, rowBytesMax: 4000 }))).toEqual({
       code: 'invalid_request',
     });
