@@ -1,4 +1,4 @@
-import { parseJson, stringifyJson } from '@oversync/protocol';
+import { isJsonObject, parseJson, stringifyJson } from '@oversync/protocol';
 import type { JsonObject, JsonValue } from '@oversync/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -121,6 +121,12 @@ const NESTED: readonly (readonly [string, string, string])[] = [
   ['plain', '{"a":1.50,"a2":"\\ud83d\\ude00"}', '{"a": 1.50, "a2": "\u{1F600}"}'],
 ];
 
+function payloadOf(row: JsonObject | undefined): JsonObject {
+  const payload = row?.['payload'];
+  if (!isJsonObject(payload)) throw new Error('the row has no payload');
+  return payload;
+}
+
 describe('a value', () => {
   let fixture: PushFixture;
   let sourceBundleId = 0n;
@@ -147,9 +153,8 @@ describe('a value', () => {
   it.each(['small', 'copied'])('[C2] [C8] survives push, storage and rendering exactly (%s chunk)', async (size) => {
     const filler = size === 'small' ? [] : Array.from({ length: 300 }, () => ({ t: 'filler' }));
     const found = await roundTrip([...CASES.map(([name, value]) => ({ [name]: value })), ...filler], size);
-    const served = CASES.map(([name], index) => [name, found[index]?.['payload']]);
-    const expected = CASES.map(([name, , value]) => [name, expect.objectContaining({ [name]: value })]);
-    expect(served).toEqual(expected);
+    const served = CASES.map(([name], index) => [name, payloadOf(found[index])[name]]);
+    expect(served).toEqual(CASES.map(([name, , value]) => [name, value]));
   });
 
   it('[C2] inside json keeps its digits', async () => {
@@ -158,9 +163,7 @@ describe('a value', () => {
       'nested',
     );
     NESTED.forEach(([name, , served], index) => {
-      const payload = found[index]?.['payload'];
-      const value = typeof payload === 'object' && payload !== null ? Reflect.get(payload, name) : undefined;
-      expect(stringifyJson(value)).toBe(stringifyJson(parseJson(served, { depthMax: 10 })));
+      expect(stringifyJson(payloadOf(found[index])[name] ?? null)).toBe(stringifyJson(parseJson(served, { depthMax: 10 })));
     });
   });
 
@@ -191,8 +194,6 @@ describe('a value', () => {
     }));
     const reply = await push(fixture.ctx, actor, updates, { sourceBundleId });
     const found = await readBundle(fixture.pg, reply.bundle_seq);
-    expect(found.map(({ op, key, payload }) => [op, key, payload])).toEqual(
-      ids.map((id) => ['UPDATE', { id }, expect.objectContaining({ id, t: id })]),
-    );
+    expect(found.map((row) => [row['op'], row['key'], payloadOf(row)['t']])).toEqual(ids.map((id) => ['UPDATE', { id }, id]));
   });
 });
