@@ -18,3 +18,4 @@ export type { Gzip } from './ports/gzip.ts';
 export { PgFault } from './ports/postgres.ts';
 export type { PgBegin, PgListener, PgResult, PgRow, Postgres, PgTransaction, PgValue } from './ports/postgres.ts';
 export type { RegisteredTableConfig } from './rules/table-description.ts';
+export type { RowExample, SchemaReport, SchemaViolation, SchemaWarning } from './rules/schema-violation.ts';
