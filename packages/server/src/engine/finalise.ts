@@ -5,6 +5,7 @@
 import { SyncError } from '@oversync/protocol';
 import type { Sha256Factory } from '@oversync/protocol';
 
+import { PgFault } from '../ports/postgres.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
 import type { Catalog, TableDescription } from '../rules/table-description.ts';
 import { writeBundleParams, writeBundleSql } from '../store/bundle-header.sql.ts';
@@ -253,7 +254,9 @@ async function writeBundle(
       isHeaderOnly: bundle.isHeaderOnly,
     }),
   );
-  const row = new RowReader(rows[0] ?? []);
+  // Another attempt sees what has changed and refuses with the right code.
+  if (rows[0] === undefined) throw new PgFault('scope or source changed under the bundle', { sqlState: '40001' });
+  const row = new RowReader(rows[0]);
   const retainedBundleFloor = row.bigint();
   return {
     bundleSeq: bundle.bundleSeq,

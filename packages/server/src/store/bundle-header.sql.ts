@@ -51,7 +51,8 @@ export function writeBundleParams(p: WriteBundleParams): readonly (string | null
 
 /**
  * Writes the header, advances head and floor of the scope that the caller has locked, the source's watermark, ends the push
- * session and closes the bundle context. One row: new floor, commit time. No row when head was not what the caller saw.
+ * session and closes the bundle context. One row: new floor, commit time. No row when head was not what the caller saw,
+ * or when a snapshot session has retired the source meanwhile, which takes no scope lock.
  *
  * The floor never reaches the new bundle, whatever the limits say: its writer still has to read the committed rows.
  */
@@ -86,12 +87,13 @@ WITH before AS (
   RETURNING committed_at
 ), source AS (
   INSERT INTO ${m.source} AS o (scope_pk, source_id, state, kind, watermark) SELECT $1::int8, $3::text, 'active', $11::text, $4::int8 FROM scope
-  ON CONFLICT (scope_pk, source_id) DO UPDATE SET state = 'active', watermark = excluded.watermark
+  ON CONFLICT (scope_pk, source_id) DO UPDATE SET state = 'active', watermark = excluded.watermark WHERE o.state <> 'retired'
+  RETURNING 1
 ), session AS (
   DELETE FROM ${m.pushSession} WHERE scope_pk = $1::int8 AND push_id = $12::uuid
 ), captured AS (
   DELETE FROM ${m.capture} WHERE scope_pk = $1::int8 AND token = $13::uuid
 )
 SELECT scope.floor, to_char(bundle.committed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), set_config('${CONTEXT_SETTINGS.captureToken}', '', true)
-FROM scope, bundle`;
+FROM scope, bundle, source`;
 }
