@@ -40,6 +40,7 @@ export type { LogLevel, Logger } from './ports/logger.ts';
 export type { SqlValue, SqliteDriver, SqliteTx } from './ports/sqlite-driver.ts';
 export { SqliteFault, isConstraintFault, sqliteFaultKind } from './ports/sqlite-fault.ts';
 export type { SqliteFaultKind } from './ports/sqlite-fault.ts';
+export type { PlatformPorts } from './ports/platform.ts';
 export type { GzipBytes, HttpTransport } from './ports/transport.ts';
 export { alwaysVisible } from './ports/visibility.ts';
 export type { Visibility } from './ports/visibility.ts';

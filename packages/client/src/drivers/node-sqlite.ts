@@ -3,10 +3,10 @@ import { realpathSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { StatementSync } from 'node:sqlite';
 
-import type { OwnershipLock } from '../ports/lock.ts';
+import type { PlatformPorts } from '../ports/platform.ts';
 import { SqliteFault, sqliteFaultKind } from '../ports/sqlite-fault.ts';
 import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
-import { createNodeOwnershipLock } from './node-ownership-lock.ts';
+import { createNodePlatform } from './node-platform.ts';
 import { WrittenTables, eachStatement } from './written-tables.ts';
 
 /** Prepared statements kept per connection; the engine uses about twenty per table, and the least recently used one is dropped. */
@@ -62,8 +62,7 @@ interface OpenTransaction {
 class NodeDriver implements NodeSqliteDriver {
   readonly database: DatabaseSync;
   readonly limits = { variables: VARIABLES_MAX };
-  /** Absent for databases in memory, which no other process can reach. */
-  readonly ownershipLock?: OwnershipLock;
+  readonly platform: PlatformPorts;
   readonly #connection: Connection;
   readonly #isOwned: boolean;
   readonly #inTransaction = new AsyncLocalStorage<OpenTransaction>();
@@ -75,7 +74,7 @@ class NodeDriver implements NodeSqliteDriver {
     this.#connection = new Connection(database);
     this.#isOwned = isOwned;
     const location = database.location();
-    if (location !== null) this.ownershipLock = createNodeOwnershipLock(realpathSync(location));
+    this.platform = createNodePlatform(location === null ? null : realpathSync(location));
   }
 
   databaseId(): Promise<string> {

@@ -1,9 +1,10 @@
-import { RowHasher, SyncError, committedRowText, stringifyJson } from '@oversync/protocol';
+import { RowHasher, SyncError, committedRowText, quoteJson } from '@oversync/protocol';
 
 import { canonicalPayloadText } from '../http/canonical-payload.ts';
 import { readCommittedPage } from '../http/committed-page.ts';
 import type { CommittedPage } from '../http/committed-page.ts';
 import { sleep } from '../http/exchange.ts';
+import type { ReceivedRow } from '../http/row-text.ts';
 import { committedRowsRequest } from '../http/requests.ts';
 import {
   COMMITTED_ROWS_ATTEMPTS_MAX,
@@ -12,7 +13,7 @@ import {
   ROW_TEXT_BYTES_MAX,
 } from '../limits.ts';
 import { checkIncomingRows } from '../rules/check-incoming.ts';
-import type { CheckedRow, IncomingRow } from '../rules/incoming-row.ts';
+import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkCommittedPage } from '../rules/push-checks.ts';
 import { doublingDelayMs } from '../rules/retry.ts';
@@ -53,15 +54,15 @@ export async function fetchCommittedRows(call: Call, capabilities: ServerCapabil
   return first === null ? { staged: true } : { rows: first };
 }
 
-function hashedText(row: IncomingRow, ordinal: number): string {
+function hashedText(row: ReceivedRow, ordinal: number): string {
   return committedRowText(
     {
       schema: row.schema,
       table: row.table,
-      key: stringifyJson({ [row.keyColumn]: row.keyValue }),
+      key: `{${quoteJson(row.keyColumn)}:${quoteJson(row.keyValue)}}`,
       op: row.op,
       row_version: row.rowVersion,
-      payload: row.payload === null ? null : canonicalPayloadText(row.payload),
+      payload: canonicalPayloadText(row),
     },
     ordinal,
   );

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
 import { createSyncClient } from '../client.ts';
-import { createNodeSqliteDriver } from '../drivers/node-sqlite.ts';
 import { isSyncError } from '@oversync/protocol';
 import { eagerClock } from '../ports/test-clock.ts';
 import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
@@ -91,7 +90,7 @@ function write(device: TestDevice, sql: string): void {
   device.sql(sql.replaceAll('INSERT INTO', 'INSERT OR IGNORE INTO'));
 }
 
-function open(device: TestDevice, server: TestServer, driver: SqliteDriver) {
+function open(server: TestServer, driver: SqliteDriver) {
   return createSyncClient({
     driver,
     baseUrl: 'https://sync.test',
@@ -116,7 +115,7 @@ async function liveThrough(
   const device = await openDevice(server, { before: "INSERT INTO users(id, name) VALUES ('u1', 'a'), ('u2', 'b')" });
   await device.client.close();
   const dying = dyingDriver(device.driver, at, point);
-  const first = open(device, server, dying);
+  const first = open(server, dying);
   let step = 0;
   try {
     for (; step < LIFE.length; step += 1) await LIFE[step]?.(first, device, server);
@@ -124,7 +123,7 @@ async function liveThrough(
     if (!dying.hasDied()) throw error;
   }
   await first.close().catch(() => undefined);
-  const second = open(device, server, device.driver);
+  const second = open(server, device.driver);
   await second.open();
   await second.attach('user-1');
   for (; step < LIFE.length; step += 1) await recover(second, () => LIFE[step]?.(second, device, server) ?? Promise.resolve());
@@ -143,8 +142,13 @@ async function recover(client: ReturnType<typeof createSyncClient>, work: () => 
   }
 }
 
-const rows = (device: TestDevice) =>
-  Object.fromEntries(device.list("SELECT id || '=' || name FROM users ORDER BY id").map((row) => row.split('=')));
+const rows = (device: TestDevice): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    device.list("SELECT id || '=' || name FROM users ORDER BY id").map((row) => {
+      const [id = '', name] = row.split('=');
+      return [id, name];
+    }),
+  );
 
 describe.each(['before', 'inside', 'after'] as const)('[T40] a process that dies %s a transaction', (point) => {
   it('leaves a state from which the next start loses nothing, at every transaction', async () => {

@@ -33,7 +33,7 @@ async function firstOpen(engine: Engine, options: CallOptions): Promise<OpenResu
   const ownership = await acquireOwnership(await driver.databaseId(), {
     wait: engine.options.ownership === 'wait',
     signal,
-    lock: engine.options.ports.lock ?? driver.ownershipLock,
+    lock: engine.options.ports.lock,
   });
   try {
     const { schema, warnings, state } = await openLocalSchema(driver, engine.options.local, engine.http.random);

@@ -10,6 +10,7 @@ import { platformConnectivity } from '../ports/connectivity.ts';
 import type { Connectivity } from '../ports/connectivity.ts';
 import type { OwnershipLock } from '../ports/lock.ts';
 import type { Logger } from '../ports/logger.ts';
+import type { PlatformPorts } from '../ports/platform.ts';
 import type { SqliteDriver } from '../ports/sqlite-driver.ts';
 import type { GzipBytes, HttpTransport } from '../ports/transport.ts';
 import { platformVisibility } from '../ports/visibility.ts';
@@ -137,22 +138,23 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
     retryPolicy: resolveRetryPolicy(options.retryPolicy),
     capacityRetryPolicy: resolveCapacityPolicy(options.snapshotCapacityRetryPolicy),
     automatic,
-    ports: resolvePorts(options.ports ?? {}),
+    ports: resolvePorts(options.ports ?? {}, options.driver.platform ?? {}),
   };
 }
 
-function resolvePorts(ports: ClientPorts): ResolvedOptions['ports'] {
+function resolvePorts(ports: ClientPorts, platform: PlatformPorts): ResolvedOptions['ports'] {
   checkKnownNames(ports, PORT_NAMES, 'ports.');
+  const lock = ports.lock ?? platform.lock;
   return {
     http: ports.http ?? ((request) => globalThis.fetch(request)),
-    gzip: ports.gzip ?? gzipWithCompressionStream,
+    gzip: ports.gzip ?? platform.gzip ?? gzipWithCompressionStream,
     clock: ports.clock ?? systemClock,
     random: ports.random ?? systemRandom,
-    sha256: ports.sha256 ?? createSha256,
+    sha256: ports.sha256 ?? platform.sha256 ?? createSha256,
     logger: ports.logger ?? (() => undefined),
     connectivity: ports.connectivity ?? platformConnectivity(),
     visibility: ports.visibility ?? platformVisibility(),
     ...(ports.channel === undefined ? {} : { channel: ports.channel }),
-    ...(ports.lock === undefined ? {} : { lock: ports.lock }),
+    ...(lock === undefined ? {} : { lock }),
   };
 }

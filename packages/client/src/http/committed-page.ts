@@ -1,8 +1,8 @@
-import type { IncomingRow } from '../rules/incoming-row.ts';
 import type { BodyReader } from './body.ts';
 import { JsonCursor } from './json-cursor.ts';
 import { readBoolean, readCount, readElements, readInt64, readMembers, readString, skipValue } from './json-envelope.ts';
 import { RowTextReader, violation } from './row-text.ts';
+import type { ReceivedRow } from './row-text.ts';
 
 /** One page of the rows of a committed bundle (protocol.md 8.7), shapes checked, not yet compared with what was asked for. */
 export interface CommittedPage {
@@ -12,7 +12,7 @@ export interface CommittedPage {
   readonly rowCount: number;
   readonly bundleHash: string;
   readonly canonicalRequestHash: string;
-  readonly rows: readonly IncomingRow[];
+  readonly rows: readonly ReceivedRow[];
   readonly nextRowOrdinal: number;
   readonly hasMore: boolean;
 }
@@ -37,11 +37,11 @@ export async function readCommittedPage(body: BodyReader, rowCharsMax: number): 
   return complete(page);
 }
 
-async function readBundleRows(cursor: JsonCursor, rowCharsMax: number): Promise<readonly IncomingRow[]> {
-  const rows: IncomingRow[] = [];
+async function readBundleRows(cursor: JsonCursor, rowCharsMax: number): Promise<readonly ReceivedRow[]> {
+  const rows: ReceivedRow[] = [];
   const reader = new RowTextReader();
-  await readElements(cursor, async () => {
-    rows.push(reader.bundleRow(await cursor.valueText(rowCharsMax)));
+  await readElements(cursor, rowCharsMax, (text) => {
+    rows.push(reader.bundleRow(text));
   });
   return rows;
 }

@@ -48,7 +48,7 @@ export class JsonCursor {
   /** The next character that is no white space, or '' at the end of the body. It stays unread. */
   async peek(): Promise<string> {
     for (;;) {
-      while (this.#position < this.#text.length && isSpace(this.#text.charCodeAt(this.#position))) this.#position += 1;
+      this.#skipSpace();
       if (this.#position < this.#text.length) return this.#text.charAt(this.#position);
       if (!(await this.#fill())) return '';
     }
@@ -65,6 +65,31 @@ export class JsonCursor {
     if ((await this.peek()) !== character) return false;
     this.#position += 1;
     return true;
+  }
+
+  /** The next value if all of it has arrived, else `null`. Spares an await per row. */
+  bufferedValue(charsMax: number): string | null {
+    this.#skipSpace();
+    const end = scanValue(this.#text, { at: this.#position, depth: 0 }, this.#position);
+    return end < 0 ? null : this.#take(end, charsMax);
+  }
+
+  /** Reads the comma or bracket after an element: true when another element follows. */
+  bufferedDelimiter(close: string): boolean | null {
+    this.#skipSpace();
+    const character = this.#text.charAt(this.#position);
+    if (character === '') return null;
+    if (character !== ',' && character !== close) throw malformedBody();
+    this.#position += 1;
+    return character === ',';
+  }
+
+  /** The same, waiting for it. */
+  async delimiter(close: string): Promise<boolean> {
+    const isBuffered = (await this.peek()) !== '';
+    const hasMore = isBuffered ? this.bufferedDelimiter(close) : null;
+    if (hasMore === null) throw malformedBody();
+    return hasMore;
   }
 
   /** Text of the next value, from its first to its last character. `charsMax` bounds it. */
@@ -85,6 +110,10 @@ export class JsonCursor {
   /** Throws unless only white space is left. */
   async expectEnd(): Promise<void> {
     if ((await this.peek()) !== '') throw malformedBody();
+  }
+
+  #skipSpace(): void {
+    while (this.#position < this.#text.length && isSpace(this.#text.charCodeAt(this.#position))) this.#position += 1;
   }
 
   #take(end: number, charsMax: number): string {

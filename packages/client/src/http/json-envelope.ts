@@ -21,14 +21,13 @@ export async function readMembers(cursor: JsonCursor, visit: (name: string) => P
   await cursor.expect('}');
 }
 
-/** Reads an array; `visit` must read one element. */
-export async function readElements(cursor: JsonCursor, visit: () => Promise<void>): Promise<void> {
+/** Reads an array and gives out the text of each element. */
+export async function readElements(cursor: JsonCursor, charsMax: number, visit: (text: string) => void): Promise<void> {
   if ((await cursor.peek()) !== '[') throw violation('row_shape');
   await cursor.expect('[');
   if (await cursor.accept(']')) return;
-  do await visit();
-  while (await cursor.accept(','));
-  await cursor.expect(']');
+  do visit(cursor.bufferedValue(charsMax) ?? (await cursor.valueText(charsMax)));
+  while (cursor.bufferedDelimiter(']') ?? (await cursor.delimiter(']')));
 }
 
 /** A signed 64-bit integer without fraction or exponent. */

@@ -134,12 +134,12 @@ class PullPageReader {
     open.hasRows = true;
     await this.#cursor.expect('[');
     if (await this.#cursor.accept(']')) return;
+    const { rowCharsMax } = this.#bounds;
     do {
-      const text = await this.#cursor.valueText(this.#bounds.rowCharsMax);
+      const text = this.#cursor.bufferedValue(rowCharsMax) ?? (await this.#cursor.valueText(rowCharsMax));
       open.add(this.#rowReader.bundleRow(text), text.length);
       if (maySpill && open.isFull()) yield open.spill();
-    } while (await this.#cursor.accept(','));
-    await this.#cursor.expect(']');
+    } while (this.#cursor.bufferedDelimiter(']') ?? (await this.#cursor.delimiter(']')));
   }
 }
 

@@ -1,12 +1,20 @@
 import { SCOPE_COLUMN, SyncError } from '@oversync/protocol';
 
 import type { IncomingRow } from '../rules/incoming-row.ts';
-import { malformedBody } from './json-cursor.ts';
-import { checkNestedValue, checkRowText, scanMembers } from './wire-row.ts';
+import { malformedBody, stringEnd } from './json-cursor.ts';
+import { PayloadShape } from './payload-shape.ts';
+import { checkRowText, scanMembers } from './wire-row.ts';
 import type { MemberSpan } from './wire-row.ts';
 
 const INT64_MAX = 9223372036854775807n;
 const INTEGER = /^-?(?:0|[1-9][0-9]{0,18})$/;
+const SMALL_VERSION = /^[1-9][0-9]{0,14}$/;
+
+/** A row as it was received, with what the bundle hash needs to know about its spelling. */
+export interface ReceivedRow extends IncomingRow {
+  /** The payload text is canonical JSON already. */
+  readonly isCanonical: boolean;
+}
 
 /** An answer that is JSON but not what the contract says. */
 export function violation(reason: string): SyncError {
@@ -20,80 +28,109 @@ export function int64FromText(text: string): bigint | null {
   return value > INT64_MAX || value < -INT64_MAX - 1n ? null : value;
 }
 
-/** Reads the rows of one body. It remembers the member names of the last payload, so that equal shapes are compared, not analysed. */
+/** The parts of a row text that were the same in the row before: everything but key, version and payload. */
+interface RowTemplate {
+  readonly row: Pick<IncomingRow, 'schema' | 'table' | 'keyColumn' | 'op'>;
+  /** Text before the key's value. */
+  readonly head: string;
+  /** Text between the key's value and the version. */
+  readonly middle: string;
+  /** Text between the version and the payload. */
+  readonly tail: string;
+}
+
+/**
+ * Reads the rows of one body. Rows of one body look alike, so the spelling around the values is compared with the row before; a row that
+ * looks different is analysed member by member. Both ways check the same things.
+ */
 export class RowTextReader {
-  #payloadNames: readonly string[] = [];
+  #template: RowTemplate | null = null;
+  #shape = new PayloadShape([]);
 
   /** A row of a pull page or of a committed-rows page (protocol.md 8.7). Members that are not known are ignored. */
-  bundleRow(text: string): IncomingRow {
-    const spans = this.#rowMembers(text);
-    const op = stringMember(text, spans, 'op');
-    if (op !== 'INSERT' && op !== 'UPDATE' && op !== 'DELETE') throw violation('row_shape');
-    return { ...this.#identity(text, spans), op, payload: this.#payload(text, spans, op === 'DELETE') };
+  bundleRow(text: string): ReceivedRow {
+    checkRowText(text);
+    return this.#fromTemplate(text) ?? this.#analysed(text, false);
   }
 
   /** A row of a snapshot chunk (protocol.md 8.11): exactly five members. */
-  snapshotRow(text: string): IncomingRow {
-    const spans = this.#rowMembers(text);
-    if (spans.length !== 5) throw violation('row_shape');
-    return { ...this.#identity(text, spans), op: 'INSERT', payload: this.#payload(text, spans, false) };
+  snapshotRow(text: string): ReceivedRow {
+    checkRowText(text);
+    return this.#fromTemplate(text) ?? this.#analysed(text, true);
   }
 
-  #rowMembers(text: string): readonly MemberSpan[] {
-    checkRowText(text);
+  #fromTemplate(text: string): ReceivedRow | null {
+    const template = this.#template;
+    if (template === null || !text.startsWith(template.head)) return null;
+    const keyStart = template.head.length;
+    const keyEnd = stringEnd(text, keyStart);
+    if (keyEnd < 0 || !text.startsWith(template.middle, keyEnd)) return null;
+    const versionStart = keyEnd + template.middle.length;
+    const versionEnd = text.indexOf(',', versionStart);
+    const version = text.slice(versionStart, versionEnd);
+    if (!SMALL_VERSION.test(version) || !text.startsWith(template.tail, versionEnd)) return null;
+    const payloadStart = versionEnd + template.tail.length;
+    const keyText = text.slice(keyStart + 1, keyEnd - 1);
+    if (keyText.includes('\\') || text.charCodeAt(text.length - 1) !== 0x7d) return null;
+    const check = this.#shape.check(text, payloadStart, text.length - 1);
+    if (check === null) return null;
+    const payload = text.slice(payloadStart, text.length - 1);
+    return { ...template.row, keyValue: keyText, rowVersion: BigInt(version), payload, isCanonical: check.isCanonical };
+  }
+
+  #analysed(text: string, isSnapshot: boolean): ReceivedRow {
     const { members, end } = scanMembers(text, 0);
     if (end !== text.length) throw malformedBody();
     checkDistinct(members);
-    return members;
-  }
-
-  #identity(
-    text: string,
-    spans: readonly MemberSpan[],
-  ): Pick<IncomingRow, 'schema' | 'table' | 'keyColumn' | 'keyValue' | 'rowVersion'> {
-    const version = member(spans, 'row_version');
-    const rowVersion = version === undefined ? null : int64FromText(text.slice(version.valueStart, version.valueEnd));
+    if (isSnapshot && members.length !== 5) throw violation('row_shape');
+    const op = isSnapshot ? 'INSERT' : rowOp(text, members);
+    const version = required(members, 'row_version');
+    const rowVersion = int64FromText(text.slice(version.valueStart, version.valueEnd));
     if (rowVersion === null || rowVersion <= 0n) throw violation('row_shape');
-    const key = member(spans, 'key');
-    if (key === undefined) throw violation('row_shape');
-    const keyMembers = objectMembers(text, key);
-    const [keyMember] = keyMembers;
-    if (keyMember === undefined || keyMembers.length !== 1) throw violation('row_shape');
-    return {
-      schema: stringMember(text, spans, 'schema'),
-      table: stringMember(text, spans, 'table'),
-      keyColumn: keyMember.name,
-      keyValue: stringValue(text, keyMember),
-      rowVersion,
+    const key = onlyMember(text, required(members, 'key'));
+    const row = {
+      schema: stringMember(text, members, 'schema'),
+      table: stringMember(text, members, 'table'),
+      keyColumn: key.name,
+      op,
     };
+    const payload = this.#payload(text, members, op === 'DELETE');
+    this.#remember(text, row, key, version, members);
+    return { ...row, keyValue: stringValue(text, key), rowVersion, payload, isCanonical: false };
   }
 
-  #payload(text: string, spans: readonly MemberSpan[], isDelete: boolean): string | null {
-    const payload = member(spans, 'payload');
+  #payload(text: string, members: readonly MemberSpan[], isDelete: boolean): string | null {
+    const span = member(members, 'payload');
     if (isDelete) {
-      if (payload !== undefined && text.slice(payload.valueStart, payload.valueEnd) !== 'null') throw violation('row_shape');
+      if (span !== undefined && text.slice(span.valueStart, span.valueEnd) !== 'null') throw violation('row_shape');
       return null;
     }
-    if (payload === undefined) throw violation('row_shape');
-    this.#checkPayload(text, objectMembers(text, payload));
-    return text.slice(payload.valueStart, payload.valueEnd);
+    if (span === undefined || text.charCodeAt(span.valueStart) !== 0x7b) throw violation('row_shape');
+    const columns = scanMembers(text, span.valueStart).members;
+    checkDistinct(columns);
+    if (member(columns, SCOPE_COLUMN) !== undefined) throw violation('hidden_column');
+    this.#shape = PayloadShape.of(text, columns);
+    return text.slice(span.valueStart, span.valueEnd);
   }
 
-  #checkPayload(text: string, members: readonly MemberSpan[]): void {
-    const known = this.#payloadNames;
-    let isKnown = known.length === members.length;
-    for (let index = 0; index < members.length; index += 1) {
-      const span = members[index];
-      if (span === undefined) break;
-      if (known[index] !== span.name) isKnown = false;
-      const first = text.charCodeAt(span.valueStart);
-      if (first === 0x7b || first === 0x5b) checkNestedValue(text.slice(span.valueStart, span.valueEnd));
-    }
-    if (isKnown) return;
-    checkDistinct(members);
-    if (member(members, SCOPE_COLUMN) !== undefined) throw violation('hidden_column');
-    this.#payloadNames = members.map((span) => span.name);
+  /** Only the usual order (key before version before payload, nothing after it) makes a template. */
+  #remember(text: string, row: RowTemplate['row'], key: MemberSpan, version: MemberSpan, members: readonly MemberSpan[]): void {
+    const payload = members.at(-1);
+    const isUsual = payload?.name === 'payload' && key.valueEnd < version.valueStart && version.valueEnd < payload.valueStart;
+    if (!isUsual || payload.valueEnd !== text.length - 1 || row.op === 'DELETE') return;
+    this.#template = {
+      row,
+      head: text.slice(0, key.valueStart),
+      middle: text.slice(key.valueEnd, version.valueStart),
+      tail: text.slice(version.valueEnd, payload.valueStart),
+    };
   }
+}
+
+function rowOp(text: string, members: readonly MemberSpan[]): IncomingRow['op'] {
+  const op = stringMember(text, members, 'op');
+  if (op !== 'INSERT' && op !== 'UPDATE' && op !== 'DELETE') throw violation('row_shape');
+  return op;
 }
 
 function checkDistinct(members: readonly MemberSpan[]): void {
@@ -104,15 +141,22 @@ function member(spans: readonly MemberSpan[], name: string): MemberSpan | undefi
   return spans.find((span) => span.name === name);
 }
 
-function objectMembers(text: string, span: MemberSpan): readonly MemberSpan[] {
+function required(spans: readonly MemberSpan[], name: string): MemberSpan {
+  const span = member(spans, name);
+  if (span === undefined) throw violation('row_shape');
+  return span;
+}
+
+function onlyMember(text: string, span: MemberSpan): MemberSpan {
   if (text.charCodeAt(span.valueStart) !== 0x7b) throw violation('row_shape');
-  return scanMembers(text, span.valueStart).members;
+  const { members } = scanMembers(text, span.valueStart);
+  const [only] = members;
+  if (only === undefined || members.length !== 1) throw violation('row_shape');
+  return only;
 }
 
 function stringMember(text: string, spans: readonly MemberSpan[], name: string): string {
-  const span = member(spans, name);
-  if (span === undefined) throw violation('row_shape');
-  return stringValue(text, span);
+  return stringValue(text, required(spans, name));
 }
 
 function stringValue(text: string, span: MemberSpan): string {

@@ -38,8 +38,7 @@ async function readRows(cursor: JsonCursor, rowBytesMax: number): Promise<Pick<S
   const rows: IncomingRow[] = [];
   const reader = new RowTextReader();
   let measuredByteCount = 0;
-  await readElements(cursor, async () => {
-    const text = await cursor.valueText(rowBytesMax);
+  await readElements(cursor, rowBytesMax, (text) => {
     const byteCount = utf8Length(text);
     if (byteCount > rowBytesMax) throw violation('count');
     measuredByteCount += byteCount;

@@ -12,7 +12,8 @@ export interface MemberSpan {
 
 // Without control characters and escapes a string is valid as it stands; lone surrogates can only come from escapes.
 // eslint-disable-next-line no-control-regex
-const NEEDS_EXACT_CHECK = /[\u0000-\u001f]|\\u[dD]/;
+const CONTROL = /[\u0000-\u001f]/;
+const SURROGATE_ESCAPE = /\\u[dD]/;
 const SCALAR = /true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
 /**
@@ -20,8 +21,9 @@ const SCALAR = /true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9
  */
 export function checkRowText(text: string): void {
   try {
-    if (NEEDS_EXACT_CHECK.test(text)) parseJson(text, { depthMax: RESPONSE_JSON_DEPTH_MAX });
-    else if (text.includes('\\')) JSON.parse(text);
+    const hasEscapes = text.includes('\\');
+    if (CONTROL.test(text) || (hasEscapes && SURROGATE_ESCAPE.test(text))) parseJson(text, { depthMax: RESPONSE_JSON_DEPTH_MAX });
+    else if (hasEscapes) JSON.parse(text);
   } catch (cause) {
     throw malformedBody(cause);
   }

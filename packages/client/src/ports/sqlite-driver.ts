@@ -3,7 +3,7 @@
  * reached in no other way; a synchronous driver wraps its calls. One call carries one page of rows, never one row.
  */
 
-import type { OwnershipLock } from './lock.ts';
+import type { PlatformPorts } from './platform.ts';
 
 /** A value bound to or read from SQLite: `number` is REAL, `bigint` is INTEGER. Integers above 2^53 − 1 are read as text by the engine. */
 export type SqlValue = null | string | bigint | number | Uint8Array;
@@ -31,6 +31,6 @@ export interface SqliteDriver extends SqliteTx {
   /** Committed changes of any origin, once per transaction. Returns the unsubscribe function. */
   onCommit?(listener: (tables: readonly string[]) => void): () => void;
   readonly limits?: { readonly variables?: number };
-  /** Keeps other processes away from the database while a client has it open (client.md 2.4). */
-  readonly ownershipLock?: OwnershipLock;
+  /** What the platform of this driver does better than the portable defaults. */
+  readonly platform?: PlatformPorts;
 }

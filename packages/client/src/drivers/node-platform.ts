@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+
+import type { Sha256Factory } from '@oversync/protocol';
+
+import type { PlatformPorts } from '../ports/platform.ts';
+import type { GzipBytes } from '../ports/transport.ts';
+import { createNodeOwnershipLock } from './node-ownership-lock.ts';
+
+/** A third of the time of the default level, for bodies that are a little larger. */
+const GZIP_LEVEL = 1;
+
+const gzipAsync = promisify(gzip);
+
+const gzipBytes: GzipBytes = async (bytes) => Uint8Array.from(await gzipAsync(bytes, { level: GZIP_LEVEL }));
+
+const sha256: Sha256Factory = () => {
+  const hash = createHash('sha256');
+  return {
+    update: (input) => {
+      hash.update(input);
+    },
+    digestHex: () => hash.digest('hex'),
+  };
+};
+
+/** What Node does better than the portable defaults. `databaseFile` is `null` for a database in memory, which needs no lock. */
+export function createNodePlatform(databaseFile: string | null): PlatformPorts {
+  const ports = { sha256, gzip: gzipBytes };
+  return databaseFile === null ? ports : { ...ports, lock: createNodeOwnershipLock(databaseFile) };
+}
