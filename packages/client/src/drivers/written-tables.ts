@@ -29,7 +29,7 @@ export class WrittenTables {
   readonly #readSchemaVersion: StatementSync;
   #changesBefore: number;
   #schemaVersion = -1;
-  #isNoting = false;
+  #roots: SchemaRoots | null = null;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -42,7 +42,7 @@ export class WrittenTables {
   note(sql: string): void {
     const statement = sql.replace(BEFORE_STATEMENT, '');
     if (NEVER_WRITES.test(statement)) return;
-    if (!this.#isNoting) this.#begin();
+    this.#forgetOldSchema();
     for (const table of this.#tablesOf(statement)) this.#noted.add(table);
   }
 
@@ -53,7 +53,6 @@ export class WrittenTables {
     const tables = hasChanged ? [...this.#noted] : [];
     this.#changesBefore = changes;
     this.#noted.clear();
-    this.#isNoting = false;
     return tables;
   }
 
@@ -63,12 +62,12 @@ export class WrittenTables {
   }
 
   /** Root pages and triggers may have changed since a statement was looked at. */
-  #begin(): void {
-    this.#isNoting = true;
+  #forgetOldSchema(): void {
     const version = firstNumber(this.#readSchemaVersion);
     if (version === this.#schemaVersion) return;
     this.#schemaVersion = version;
     this.#tablesBySql.clear();
+    this.#roots = null;
   }
 
   #tablesOf(sql: string): readonly string[] {
@@ -84,13 +83,13 @@ export class WrittenTables {
   #explain(sql: string): readonly string[] {
     try {
       const steps = this.#rows(`EXPLAIN ${sql}`).map(programStep);
-      return [...touchedTables(steps, this.#schemaRoots()).written];
+      return [...touchedTables(steps, (this.#roots ??= this.#loadRoots())).written];
     } catch {
       return [];
     }
   }
 
-  #schemaRoots(): SchemaRoots {
+  #loadRoots(): SchemaRoots {
     const roots = this.#rows(SCHEMA_ROOTS).map((row) => ({
       database: Number(row[0]),
       rootPage: Number(row[1]),

@@ -13,10 +13,10 @@ const STATES: { readonly [K in Key]: StreamState } = {
   held: { name: 'held' },
   connecting: { name: 'connecting', delayMs: 4000 },
   open: { name: 'open', delayMs: 4000, openedMs: 500 },
-  catchingUpToRest: { name: 'catchingUp', after: 'rest' },
-  catchingUpToReconnect: { name: 'catchingUp', after: 'reconnect', delayMs: 4000 },
-  reconnecting: { name: 'reconnecting', delayMs: 8000, dueMs: 5000 },
-  resting: { name: 'resting', dueMs: 5000 },
+  catchingUpToRest: { name: 'catchingUp', after: 'rest', notBeforeMs: 0 },
+  catchingUpToReconnect: { name: 'catchingUp', after: 'reconnect', delayMs: 4000, notBeforeMs: 0 },
+  reconnecting: { name: 'reconnecting', delayMs: 8000, dueMs: 5000, notBeforeMs: 0 },
+  resting: { name: 'resting', dueMs: 5000, notBeforeMs: 0 },
 };
 
 const EVENTS: { readonly [E in EventName]: Extract<StreamEvent, { name: E }> } = {
@@ -24,11 +24,11 @@ const EVENTS: { readonly [E in EventName]: Extract<StreamEvent, { name: E }> } =
   gateClosed: { name: 'gateClosed' },
   connected: { name: 'connected', atMs: 1000 },
   unsupported: { name: 'unsupported' },
-  refused: { name: 'refused', after: 'reconnect' },
+  refused: { name: 'refused', after: 'reconnect', notBeforeMs: 0 },
   eventReceived: { name: 'eventReceived' },
   ended: { name: 'ended', atMs: 1000 },
   pullSettled: { name: 'pullSettled', atMs: 1000, waitShare: 1 },
-  kicked: { name: 'kicked' },
+  kicked: { name: 'kicked', atMs: 1000 },
   timerFired: { name: 'timerFired', atMs: 5000 },
 };
 
@@ -57,7 +57,7 @@ const TABLE: { readonly [K in Key]: { readonly [E in EventName]: StreamState | t
     refused: STATES.catchingUpToReconnect,
   },
   open: { ...IGNORED, eventReceived: { name: 'open', delayMs: 1000, openedMs: 500 }, ended: STATES.catchingUpToReconnect },
-  catchingUpToRest: { ...IGNORED, pullSettled: { name: 'resting', dueMs: 61_000 } },
+  catchingUpToRest: { ...IGNORED, pullSettled: { name: 'resting', dueMs: 61_000, notBeforeMs: 0 } },
   catchingUpToReconnect: { ...IGNORED, pullSettled: STATES.reconnecting },
   reconnecting: { ...IGNORED, kicked: FRESH, timerFired: { name: 'connecting', delayMs: 8000 } },
   resting: { ...IGNORED, kicked: FRESH, timerFired: FRESH },
@@ -96,16 +96,32 @@ describe('source of pulls', () => {
       name: 'catchingUp',
       after: 'reconnect',
       delayMs: 1000,
+      notBeforeMs: 0,
     });
     const afterEvent = nextStreamState(STATES.open, EVENTS.eventReceived, WATCH);
-    expect(nextStreamState(afterEvent, EVENTS.ended, WATCH)).toEqual({ name: 'catchingUp', after: 'reconnect', delayMs: 1000 });
+    expect(nextStreamState(afterEvent, EVENTS.ended, WATCH)).toEqual({
+      name: 'catchingUp',
+      after: 'reconnect',
+      delayMs: 1000,
+      notBeforeMs: 0,
+    });
   });
 
   test('a server that does not want to be watched is polled for one interval, then asked again', () => {
-    let state = nextStreamState(STATES.connecting, { name: 'refused', after: 'poll' }, WATCH);
+    let state = nextStreamState(STATES.connecting, { name: 'refused', after: 'poll', notBeforeMs: 0 }, WATCH);
     expect(state).toEqual(STATES.catchingUpToRest);
     state = nextStreamState(state, EVENTS.pullSettled, WATCH);
     expect(nextStreamState(state, { name: 'timerFired', atMs: 61_000 }, WATCH)).toEqual(FRESH);
+  });
+
+  test('[T107] what a refusing server asked to wait is a lower bound, also against a kick', () => {
+    for (const after of ['reconnect', 'poll'] as const) {
+      const refused = nextStreamState(STATES.connecting, { name: 'refused', after, notBeforeMs: 90_000 }, WATCH);
+      const waiting = nextStreamState(refused, EVENTS.pullSettled, WATCH);
+      expect(streamDueMs(waiting)).toBe(90_000);
+      expect(nextStreamState(waiting, { name: 'kicked', atMs: 89_999 }, WATCH)).toBe(waiting);
+      expect(nextStreamState(waiting, { name: 'kicked', atMs: 90_000 }, WATCH)).toEqual(FRESH);
+    }
   });
 
   test('[T105] without watching there is a pull at the start and one per interval', () => {

@@ -70,7 +70,10 @@ export class Downloads {
     const stream = this.#stream.state.name;
     const isPullOutstanding = this.#pulls.stateName === 'waiting' || this.#pulls.stateName === 'stalled';
     if (stream === 'reconnecting' || stream === 'open' || isPullOutstanding) this.#pulls.kick();
-    if (stream === 'reconnecting' || (stream === 'resting' && !isPullOutstanding)) this.#stream.send({ name: 'kicked' });
+    if (stream !== 'reconnecting' && (stream !== 'resting' || isPullOutstanding)) return;
+    this.#stream.send({ name: 'kicked', atMs: this.#context.clock.monotonicMs() });
+    // The server asked to wait before the next stream; a pull is another matter.
+    if (stream === 'resting' && this.#stream.state.name === 'resting') this.#pulls.kick();
   }
 
   async close(): Promise<void> {
@@ -137,12 +140,14 @@ export class Downloads {
 
   /** The pull that follows finds out, and reports, what is wrong; only what ends the loop is reported here. */
   #disconnected(error: unknown, wasOpen: boolean): void {
+    const atMs = this.#context.clock.monotonicMs();
     if (wasOpen) {
-      this.#stream.send({ name: 'ended', atMs: this.#context.clock.monotonicMs() });
+      this.#stream.send({ name: 'ended', atMs });
       return;
     }
+    const askedMs = isSyncError(error) ? (error.retryAfterMs ?? 0) : 0;
     const refusal = isSyncError(error) ? decideWatchRefusal(error) : 'reconnect';
     if (refusal === 'stop') this.#context.react('downloads', error);
-    else this.#stream.send({ name: 'refused', after: refusal });
+    else this.#stream.send({ name: 'refused', after: refusal, notBeforeMs: askedMs > 0 ? atMs + askedMs : 0 });
   }
 }

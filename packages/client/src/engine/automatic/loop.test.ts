@@ -72,6 +72,17 @@ describe('uploads of the loop', () => {
     await loop.stop();
   });
 
+  test('rows that nobody announced are pushed after the next pull', async () => {
+    const { client, clock, start } = createLoopWorld();
+    const loop = await start({ automaticDownloadIntervalMs: 60_000 });
+    client.setPending(1);
+    await clock.advance(60_249);
+    expect(client.count('push')).toBe(0);
+    await clock.advance(1);
+    expect(client.count('push')).toBe(1);
+    await loop.stop();
+  });
+
   test('a pull that waits for a local delete is repeated once the delete is pushed', async () => {
     const { client, start } = createLoopWorld();
     client.setPending(1);
@@ -399,6 +410,18 @@ describe('errors in the loop', () => {
     loop.kick();
     await clock.settle();
     expect(client.count('pull')).toBe(4);
+    await loop.stop();
+  });
+
+  test('a kick pulls also while the server does not want to be watched', async () => {
+    const { client, clock, start } = createLoopWorld();
+    client.watches.push({ error: new SyncError('bundle_change_watch_capacity', { retryAfterMs: 600_000 }) });
+    const loop = await start(AUTO);
+    loop.kick();
+    await clock.advance(599_999);
+    expect(client.calls).toEqual(['watch', 'pull', 'pull']);
+    await clock.advance(1);
+    expect(client.count('watch')).toBe(2);
     await loop.stop();
   });
 

@@ -161,11 +161,13 @@ export class BackgroundLoop implements LoopHandle {
     await this.#pending.read();
     if (signal.aborted) return { hasMore: false };
     const { hasContested, isDeferred } = await this.#setup.operations.pull(signal);
-    await this.#pending.read();
+    const { pendingRowCount } = await this.#pending.read();
     if (signal.aborted) return { hasMore: false };
     this.#succeeded('downloads');
     this.#isPullOwed = isDeferred;
     if (hasContested || isDeferred) this.#uploads.want();
+    // Rows that nobody announced, written past the driver, go out with the next pull at the latest.
+    else if (pendingRowCount > 0) this.#uploads.written();
     return { hasMore: false };
   }
 
