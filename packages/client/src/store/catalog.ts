@@ -5,7 +5,7 @@ import { SHARED_TABLES } from './tables.sql.ts';
 
 /** Reads what validation needs in a constant number of statements. `names` are the configured table names, in lower case. */
 export async function loadCatalog(tx: SqliteTx, names: readonly string[]): Promise<Catalog> {
-  const wanted = JSON.stringify(names);
+  const wanted = JSON.stringify([...new Set(names)]);
   const version = textColumn(onlyRow(await tx.all('SELECT sqlite_version()')), 0);
   const columns = groupRows(await tx.all(LOAD_COLUMNS, [wanted]), columnOf);
   const foreignKeys = await loadForeignKeys(tx, wanted);
