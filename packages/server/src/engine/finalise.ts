@@ -9,7 +9,7 @@ import { PgFault } from '../ports/postgres.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
 import type { Catalog, TableDescription } from '../rules/table-description.ts';
 import { writeBundleParams, writeBundleSql } from '../store/bundle-header.sql.ts';
-import { capturedTablesSql, dropBlocksSql, SQL_HASH_BYTES_MAX, writeRowsParams, writeRowsSql } from '../store/finalise.sql.ts';
+import { dropBlocksSql, settleConstraintsSql, SQL_HASH_BYTES_MAX, writeRowsParams, writeRowsSql } from '../store/finalise.sql.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
@@ -89,7 +89,6 @@ export async function finaliseBundle(
   input: FinaliseInput,
 ): Promise<FinalisedBundle> {
   const m = metadataNames(environment.options.metadataSchema);
-  await tx.script('SET CONSTRAINTS ALL IMMEDIATE');
   const touched = await loadTouchedTables(tx, m, environment.catalog, input);
   const bundleSeq = input.head + 1n;
   const rows = await writeRows(tx, m, touched, input, bundleSeq, environment.sqlHashBytesMax ?? SQL_HASH_BYTES_MAX);
@@ -134,8 +133,8 @@ async function loadTouchedTables(
   catalog: Catalog,
   input: FinaliseInput,
 ): Promise<TouchedTables> {
-  const { rows } = await tx.query(capturedTablesSql(m), [input.scopePk, input.captureToken]);
-  const captured = rows.map((row) => new RowReader(row).int());
+  const [, captures] = await tx.script(settleConstraintsSql(m, input.scopePk, input.captureToken));
+  const captured = (captures?.rows ?? []).map((row) => new RowReader(row).int());
   const describe = (tableId: number): TableDescription => {
     const table = catalog.byId.get(tableId);
     if (table === undefined) throw new TypeError(`table ${String(tableId)} was touched but is not registered`);

@@ -40,9 +40,13 @@ const CANONICAL_EXTRA_BYTES = 19;
 /** Bytes of `,"payload":null`: a canonical DELETE has it, a wire DELETE has not. */
 const NULL_PAYLOAD_BYTES = 15;
 
-/** `$1 scope_pk, $2 capture token`: tables that anything but the push itself touched. */
-export function capturedTablesSql(m: MetadataNames): string {
-  return `SELECT DISTINCT table_id FROM ${m.capture} WHERE scope_pk = $1::int8 AND token = $2::uuid`;
+/**
+ * Runs everything deferred, then lists the tables that anything but the push itself touched. Two statements for one round trip, so the
+ * values are inlined.
+ */
+export function settleConstraintsSql(m: MetadataNames, scopePk: string, captureToken: string): string {
+  return `SET CONSTRAINTS ALL IMMEDIATE;
+    SELECT DISTINCT table_id FROM ${m.capture} WHERE scope_pk = ${BigInt(scopePk)} AND token = ${quoteLiteral(captureToken)}::uuid`;
 }
 
 /** Parameters of {@link writeRowsSql}, in this order. */
