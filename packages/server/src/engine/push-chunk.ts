@@ -14,7 +14,7 @@ import { checkConversion, copyRows, hashStagedRange, insertRows } from '../store
 import type { ConversionGroup } from '../store/push-row.sql.ts';
 import { advanceSession, renewLease, renewSession } from '../store/push-session.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
-import { createFastSha256 } from './platform-hash.ts';
+import { countUtf8Bytes, createFastSha256 } from './platform-hash.ts';
 import { checkSeedLease, openPush } from './push-access.ts';
 import type { OpenPush } from './push-access.ts';
 import { getRunningHashes } from './push-hash.ts';
@@ -145,12 +145,6 @@ function checkSize(ctx: SyncContext, open: OpenPush, staging: Staging): bigint {
 
 /** Bytes by which a canonical request row can exceed the row of the bundle: the longer member name, and the digits of the base. */
 const REQUEST_ROW_SURPLUS_BYTES = 24;
-
-const NOT_ASCII = /[^\u0000-\u007f]/;
-
-function countUtf8Bytes(text: string): number {
-  return NOT_ASCII.test(text) ? new TextEncoder().encode(text).length : text.length;
-}
 
 /** Writes the rows, converts every value once, and then runs the statements that record the progress. */
 async function stageRows(

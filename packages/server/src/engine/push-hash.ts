@@ -1,5 +1,4 @@
-import { RowHasher } from '@oversync/protocol';
-import type { Sha256Factory } from '@oversync/protocol';
+import type { Sha256, Sha256Factory } from '@oversync/protocol';
 
 import type { SyncContext } from './context.ts';
 import { createFastSha256 } from './platform-hash.ts';
@@ -8,8 +7,10 @@ import { createFastSha256 } from './platform-hash.ts';
 const RUNNING_HASHES_MAX = 1024;
 
 interface RunningHash {
-  readonly hasher: RowHasher;
+  readonly hash: Sha256;
   nextRowOrdinal: number;
+  /** Present once it was asked for; no row can be added then. */
+  digest?: string;
 }
 
 /**
@@ -26,11 +27,12 @@ export class RunningHashes {
 
   /** Call after the chunk is committed, with its canonical rows in order. */
   addChunk(pushId: string, startRowOrdinal: number, joinedCanonicalTexts: string, rowCount: number): void {
-    const running =
-      startRowOrdinal === 0 ? { hasher: new RowHasher(this.#createHash), nextRowOrdinal: 0 } : this.#byPush.get(pushId);
+    const running: RunningHash | undefined =
+      startRowOrdinal === 0 ? { hash: this.#createHash(), nextRowOrdinal: 0 } : this.#byPush.get(pushId);
     this.#byPush.delete(pushId);
-    if (running === undefined || running.nextRowOrdinal !== startRowOrdinal) return;
-    running.hasher.addRows(joinedCanonicalTexts, rowCount);
+    if (running === undefined || running.nextRowOrdinal !== startRowOrdinal || running.digest !== undefined) return;
+    running.hash.update(startRowOrdinal === 0 ? '[' : ',');
+    running.hash.update(joinedCanonicalTexts);
     running.nextRowOrdinal += rowCount;
     this.#byPush.set(pushId, running);
     if (this.#byPush.size > RUNNING_HASHES_MAX) this.#dropOldest();
@@ -39,7 +41,9 @@ export class RunningHashes {
   /** The hash of all rows, if this process has seen each of them; it stays known for a repeated commit. */
   getDigest(pushId: string, rowCount: number): string | undefined {
     const running = this.#byPush.get(pushId);
-    return running?.nextRowOrdinal === rowCount ? running.hasher.digestHex() : undefined;
+    if (running?.nextRowOrdinal !== rowCount) return undefined;
+    running.digest ??= finishHash(running.hash);
+    return running.digest;
   }
 
   delete(pushId: string): void {
@@ -50,6 +54,11 @@ export class RunningHashes {
     const oldest = this.#byPush.keys().next();
     if (oldest.done !== true) this.#byPush.delete(oldest.value);
   }
+}
+
+function finishHash(hash: Sha256): string {
+  hash.update(']');
+  return hash.digestHex();
 }
 
 const byServer = new WeakMap<object, RunningHashes>();

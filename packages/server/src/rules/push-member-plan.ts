@@ -2,6 +2,10 @@ import { formatColumnSet } from './push-column-set.ts';
 import type { ApplyForm } from './push-column-set.ts';
 import type { ColumnSlot, TableCodec } from './push-table-codec.ts';
 
+/** Fields of a row literal that no member fills; -1 stands for a column that is left out. */
+export const SCOPE_SOURCE = -2;
+export const KEY_SOURCE = -3;
+
 /**
  * How to read payloads that have the same members in the same order. Rows of one client nearly always do, so the names are looked
  * up once and each further row only compares them.
@@ -21,6 +25,8 @@ export interface MemberPlan {
   /** A column that an INSERT has to name and these members do not. */
   readonly missingColumn: string | undefined;
   readonly form: ApplyForm;
+  /** Per field of the row literal: index into `names`, or one of the places below. */
+  readonly fieldSources: readonly number[];
   readonly insertSet: string;
   readonly updateSet: string;
 }
@@ -43,9 +49,18 @@ export function createMemberPlan(codec: TableCodec, names: readonly string[]): M
     sortedIndexes,
     missingColumn: codec.requiredColumns.find((name) => !named.has(name)),
     form,
+    fieldSources: listFieldSources(codec, slots),
     insertSet: formatColumnSet(form, [codec.keyPosition, ...positions]),
     updateSet: formatColumnSet(form, positions),
   };
+}
+
+function listFieldSources(codec: TableCodec, slots: readonly (ColumnSlot | null)[]): readonly number[] {
+  return codec.table.rowColumns.map((_, position) => {
+    if (position === codec.scopePosition) return SCOPE_SOURCE;
+    if (position === codec.keyPosition) return KEY_SOURCE;
+    return slots.findIndex((slot) => slot?.position === position);
+  });
 }
 
 function compareNames(a: string, b: string): number {

@@ -1,6 +1,7 @@
 import { canonicalJson, createJsonObject } from '@oversync/protocol';
 import type { JsonObject, JsonValue } from '@oversync/protocol';
 
+import { KEY_SOURCE, SCOPE_SOURCE } from './push-member-plan.ts';
 import type { MemberPlan } from './push-member-plan.ts';
 import type { TableCodec } from './push-table-codec.ts';
 import { checkJsonValue, quoteField } from './value-field.ts';
@@ -48,17 +49,18 @@ export function readPayload(plan: MemberPlan, payload: JsonObject, keyText: stri
 }
 
 /** Row literal with the scope and the key in their places; columns left out are NULL and never read. */
-export function formatRowLiteral(codec: TableCodec, plan: MemberPlan, row: PayloadSource): string {
-  const fields: string[] = Array.from({ length: codec.table.rowColumns.length }, () => '');
-  for (let index = 0; index < plan.slots.length; index += 1) {
-    const slot = plan.slots[index];
-    const text = row.texts[index];
-    if (slot === null || slot === undefined || text === null || text === undefined) continue;
-    fields[slot.position] = slot.isBare ? text : quoteField(text);
-  }
-  fields[codec.scopePosition] = quoteField(row.scopeId);
-  fields[codec.keyPosition] = quoteField(row.keyText);
-  return `(${fields.join(',')})`;
+export function formatRowLiteral(plan: MemberPlan, row: PayloadSource): string {
+  let literal = '';
+  for (const source of plan.fieldSources) literal += `${literal === '' ? '(' : ','}${formatField(plan, row, source)}`;
+  return `${literal})`;
+}
+
+function formatField(plan: MemberPlan, row: PayloadSource, source: number): string {
+  if (source === SCOPE_SOURCE) return quoteField(row.scopeId);
+  if (source === KEY_SOURCE) return quoteField(row.keyText);
+  const text = row.texts[source];
+  if (text === null || text === undefined) return '';
+  return plan.slots[source]?.isBare === true ? text : quoteField(text);
 }
 
 export interface PayloadSource {

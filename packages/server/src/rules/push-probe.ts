@@ -27,6 +27,6 @@ export function createColumnProbes(row: PushRow, scopeId: string): readonly Colu
     const plan = createMemberPlan(codec, [column]);
     const texts = readPayload(plan, payload, row.keyText);
     if ('kind' in texts || texts[0] === undefined) return [];
-    return [{ column, literal: formatRowLiteral(codec, plan, { texts, scopeId, keyText: row.keyText }) }];
+    return [{ column, literal: formatRowLiteral(plan, { texts, scopeId, keyText: row.keyText }) }];
   });
 }

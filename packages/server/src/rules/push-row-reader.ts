@@ -92,7 +92,7 @@ export class PushRowReader {
     return {
       columnSet: op === 'INSERT' ? plan.insertSet : plan.updateSet,
       canonicalText: head + canonicalPayload + end,
-      applyText: plan.form === 'l' ? formatRowLiteral(codec, plan, source) : formatRowJson(codec, plan, source),
+      applyText: plan.form === 'l' ? formatRowLiteral(plan, source) : formatRowJson(codec, plan, source),
     };
   }
 
