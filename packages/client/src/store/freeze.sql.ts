@@ -13,6 +13,10 @@ WHERE b.schema_name = ? AND b.server_row_version > 0 AND d.payload IS NULL AND N
   WHERE s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json AND s.deleted = 0)
   AND (d.table_name, d.key_json) NOT IN (SELECT table_name, key_json FROM _sync_outbox_rows)`;
 
+/** Quarantined keys that were edited since. */
+export const LOAD_REQUEUED = `
+SELECT q.table_name, q.key_json FROM _oversync_quarantine q JOIN _sync_dirty_rows d USING (schema_name, table_name, key_json)`;
+
 /** An edit of a row whose local value was quarantined takes the older base and ends the quarantine. */
 export const REBASE_REQUEUED = `
 UPDATE _sync_dirty_rows SET base_row_version = q.base_row_version FROM _oversync_quarantine q

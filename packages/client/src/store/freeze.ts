@@ -20,6 +20,7 @@ import {
   HAS_UPSERTS,
   INSERT_OUTBOX_ROWS,
   LAST_DIRTY_ORDINAL,
+  LOAD_REQUEUED,
   QUARANTINE_UNENCODABLE,
   REBASE_REQUEUED,
   RELEASE_REQUEUED,
@@ -27,6 +28,7 @@ import {
 } from './freeze.sql.ts';
 import { insertRows } from './insert-rows.ts';
 import { dropNoOpRecords } from './no-op-records.ts';
+import { retryQuarantined, waitingChildren } from './quarantine-actions.ts';
 import type { FreezeInput, FreezeResult, QuarantineRef } from './store-types.ts';
 import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
 import { withDurableTransaction } from './transaction.ts';
@@ -50,8 +52,7 @@ async function freeze(tx: SqliteTx, schema: LocalSchema, input: FreezeInput): Pr
   if (outbox.state !== 'none') throw new SyncError('outbox_corrupt', { details: { rule: 'frozen_twice' } });
   await tx.exec(`${CREATE_WORK_TABLES}; DELETE FROM temp._oversync_freeze_plan`);
   const tables = await dropNoOpRecords(tx, schema);
-  await tx.run(REBASE_REQUEUED);
-  await tx.run(RELEASE_REQUEUED);
+  await releaseRequeued(tx, schema);
   const ordinalMax = input.ordinalMax ?? bigintColumn(onlyRow(await tx.all(LAST_DIRTY_ORDINAL)), 0);
   const source = await loadSource(tx, input.sourceId);
   const sourceBundleId = source?.nextSourceBundleId ?? 1n;
@@ -66,6 +67,15 @@ async function freeze(tx: SqliteTx, schema: LocalSchema, input: FreezeInput): Pr
   await tx.run(SAVE_PREPARED, [sourceId, sourceBundleId, initializationId ?? '', requestHash, BigInt(freezer.rowCount)]);
   const frozen = { sourceId, sourceBundleId, initializationId, requestHash, rowCount: freezer.rowCount };
   return { ...result, hasMore, outbox: { state: 'prepared', ...frozen } };
+}
+
+/** Edited rows leave quarantine; rows that waited for them as their parents follow. */
+async function releaseRequeued(tx: SqliteTx, schema: LocalSchema): Promise<void> {
+  const released = (await tx.all(LOAD_REQUEUED)).map((row) => ({ table: textColumn(row, 0), keyJson: textColumn(row, 1) }));
+  if (released.length === 0) return;
+  await tx.run(REBASE_REQUEUED);
+  await tx.run(RELEASE_REQUEUED);
+  await retryQuarantined(tx, schema, await waitingChildren(tx, schema, released));
 }
 
 /** Without indivisible groups the soft limit bounds the plan, so that a huge dirty set is not sorted as a whole. */
