@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { loadSecret, startPostgres } from '@oversync/dev-postgres';
 import { startReferenceServer } from '@oversync/reference-server-example';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 
 import { PLACES_MIN } from './edits.ts';
 import { RULE_TEXT } from './newest-wins.ts';
@@ -22,7 +22,12 @@ interface Options {
   readonly port: number;
   readonly data: string;
   readonly once: boolean;
+  readonly engine: Engine;
 }
+
+const ENGINES = ['auto', 'embedded', 'pglite'] as const;
+
+type Engine = (typeof ENGINES)[number];
 
 /** Exit code of a process that was told to stop by Ctrl-C. */
 const INTERRUPTED_EXIT_CODE = 130;
@@ -46,7 +51,7 @@ await run();
 async function run(): Promise<void> {
   await using resources = new AsyncDisposableStack();
   await mkdir(options.data, { recursive: true });
-  const postgres = await startPostgres({ dataDir: join(options.data, 'postgres') });
+  const postgres = await startPostgres({ dataDir: join(options.data, 'postgres'), engine: options.engine });
   resources.defer(() => postgres.stop());
   const server = await startReferenceServer({
     postgres,
@@ -130,6 +135,11 @@ function readOptions(): Options {
     .option('--rows <number>', `places to import: ${PLACES_MIN} to ${cities.length}`, parseWholeNumber, 20_000)
     .option('--port <number>', 'port of the server; the next free one when it is taken', parseWholeNumber, 8080)
     .option('--data <folder>', 'folder for the database and the devices', join(PROJECT_FOLDER, '.oversync'))
+    .addOption(
+      new Option('--engine <kind>', 'which PostgreSQL: DATABASE_URL or npm or PGlite, whatever there is (auto), or one of them')
+        .choices(ENGINES)
+        .default('auto'),
+    )
     .option('--once', 'exit after the story instead of serving on', false)
     .parse()
     .opts<Options>();

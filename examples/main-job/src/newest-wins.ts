@@ -23,7 +23,7 @@ export function createNewestWins(): ConflictRule {
   const resolver = (conflict: ConflictContext): Resolution => {
     const resolution = decide(conflict);
     notes.push({
-      place: String((conflict.local ?? conflict.server)?.['name'] ?? conflict.key),
+      place: readText(conflict.local ?? conflict.server, 'name') || conflict.key,
       local: describe(conflict.local),
       server: describe(conflict.server),
       decision: resolution.kind === 'acceptServer' ? "the other device's row" : "this device's row",
@@ -44,5 +44,10 @@ function describe(row: RowValues | null): string {
 }
 
 function readInstant(row: RowValues): number {
-  return Date.parse(String(row['updated_at']));
+  return Date.parse(readText(row, 'updated_at'));
+}
+
+function readText(row: RowValues | null, column: string): string {
+  const value = row?.[column];
+  return typeof value === 'string' ? value : '';
 }
