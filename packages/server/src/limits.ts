@@ -147,6 +147,9 @@ export const RETRY_AFTER_MS = 1000;
 /** Milliseconds of one connection check for health. */
 export const HEALTH_TIMEOUT_MS = 2000;
 
+/** Milliseconds since PostgreSQL's last answer to anybody, up to which a busy pool counts as healthy. */
+export const HEALTH_SILENCE_MS = 10_000;
+
 /** Milliseconds for which one connection check is reused. */
 export const HEALTH_CACHE_MS = 1000;
 

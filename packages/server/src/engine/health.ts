@@ -1,6 +1,6 @@
 import { PROTOCOL_VERSION } from '@oversync/protocol';
 
-import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from '../limits.ts';
+import { HEALTH_CACHE_MS, HEALTH_SILENCE_MS, HEALTH_TIMEOUT_MS } from '../limits.ts';
 import { normaliseTable, tableName } from '../rules/normalise-tables.ts';
 import { compareUtf16 } from '../rules/table-description.ts';
 import { loadStatistics } from '../store/statistics.ts';
@@ -8,6 +8,7 @@ import type { Statistics } from '../store/statistics.ts';
 import { getFeatures } from './capabilities.ts';
 import type { SyncContext } from './context.ts';
 import type { CountedEvents } from './counted-events.ts';
+import type { ObservedPostgres } from './observed-postgres.ts';
 
 type StatusValue = string | number | bigint | boolean | readonly string[] | Readonly<Record<string, boolean>> | undefined;
 
@@ -19,30 +20,37 @@ export interface StatusBody {
 
 interface Check {
   readonly isReachable: boolean;
+  readonly statistics: Statistics | undefined;
   readonly at: number;
 }
 
 /**
  * Answers health and status without touching business data: one `SELECT 1`, remembered for a second, and the figures that maintenance
- * has stored last.
+ * has stored last. A pool without a free connection is healthy as long as its transactions get answers.
  */
 export class Health {
   readonly #ctx: SyncContext;
   readonly #counters: CountedEvents;
+  readonly #db: ObservedPostgres;
   #last: Check | undefined;
-  #running: Promise<boolean> | undefined;
+  #running: Promise<Check> | undefined;
 
-  constructor(ctx: SyncContext, counters: CountedEvents) {
+  constructor(ctx: SyncContext, db: ObservedPostgres, counters: CountedEvents) {
     this.#ctx = ctx;
+    this.#db = db;
     this.#counters = counters;
+  }
+
+  /** The stored figures have changed: what was remembered must not be added to counters that began again. */
+  forget(): void {
+    this.#last = undefined;
   }
 
   async describe(): Promise<StatusBody> {
     const { options, lifecycle } = this.#ctx;
-    const isReachable = await this.#checkDatabase();
+    const { isReachable, statistics } = await this.#checkDatabase();
     const isHealthy = isReachable && lifecycle.isAccepting;
     const isFull = options.ops.detail === 'full';
-    const statistics = isFull && isReachable ? await this.#loadStatistics() : undefined;
     return {
       status: isHealthy ? 'healthy' : 'unhealthy',
       version: PROTOCOL_VERSION,
@@ -80,7 +88,7 @@ export class Health {
 
   /** Before bootstrap there is no metadata schema to ask; figures are no reason to be unhealthy. */
   async #loadStatistics(): Promise<Statistics | undefined> {
-    if (!this.#ctx.lifecycle.isBootstrapped) return undefined;
+    if (!this.#ctx.lifecycle.isBootstrapped || this.#ctx.options.ops.detail !== 'full') return undefined;
     try {
       return await loadStatistics(this.#ctx.db, this.#ctx.names);
     } catch (cause) {
@@ -89,27 +97,29 @@ export class Health {
     }
   }
 
-  async #checkDatabase(): Promise<boolean> {
-    if (this.#last !== undefined && performance.now() - this.#last.at < HEALTH_CACHE_MS) return this.#last.isReachable;
+  #checkDatabase(): Promise<Check> {
+    if (this.#last !== undefined && performance.now() - this.#last.at < HEALTH_CACHE_MS) return Promise.resolve(this.#last);
     this.#running ??= this.#askDatabase().finally(() => {
       this.#running = undefined;
     });
-    const isReachable = await this.#running;
-    return isReachable;
+    return this.#running;
   }
 
-  async #askDatabase(): Promise<boolean> {
+  async #askDatabase(): Promise<Check> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const timeout = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), HEALTH_TIMEOUT_MS);
     });
-    const question = this.#ctx.db.query('SELECT 1').then(
+    const question = this.#db.query('SELECT 1').then(
       () => true,
       () => false,
     );
-    const isReachable = await Promise.race([question, timeout]);
+    const hasAnswered = await Promise.race([question, timeout]);
     clearTimeout(timer);
-    this.#last = { isReachable, at: performance.now() };
-    return isReachable;
+    const isReachable = hasAnswered || this.#db.silentMs < HEALTH_SILENCE_MS;
+    // A pool that did not find a moment for one SELECT is not asked for figures.
+    const statistics = hasAnswered ? await this.#loadStatistics() : undefined;
+    this.#last = { isReachable, statistics, at: performance.now() };
+    return this.#last;
   }
 }

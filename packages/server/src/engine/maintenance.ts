@@ -38,14 +38,16 @@ interface Task {
 export class Maintenance {
   readonly #ctx: SyncContext;
   readonly #counters: CountedEvents;
+  readonly #onFiguresSaved: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running: Promise<MaintenanceReport> | undefined;
   #isStopped = false;
   /** Scopes up to here have been looked at for their floor; the next run goes on from there. */
   #floorCursor = '0';
 
-  constructor(ctx: SyncContext, counters: CountedEvents) {
+  constructor(ctx: SyncContext, counters: CountedEvents, onFiguresSaved: () => void) {
     this.#ctx = ctx;
+    this.#onFiguresSaved = onFiguresSaved;
     this.#counters = counters;
   }
 
@@ -76,6 +78,7 @@ export class Maintenance {
   async #runTasks(): Promise<MaintenanceReport> {
     const report: Record<string, number> = {};
     for (const task of this.#listTasks()) report[task.kind] = await this.#runTask(task);
+    this.#onFiguresSaved();
     report['pruned_history'] = await pruneHistory(this.#ctx, (kind, batch) => this.#runBatch(kind, batch));
     return report;
   }

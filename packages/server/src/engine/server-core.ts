@@ -15,6 +15,7 @@ import { Health } from './health.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Maintenance } from './maintenance.ts';
 import type { MaintenanceReport } from './maintenance.ts';
+import { ObservedPostgres } from './observed-postgres.ts';
 import type { ResolvedOptions } from './options.ts';
 import { Permits } from './permits.ts';
 import { ScopeQueue } from './scope-queue.ts';
@@ -39,6 +40,7 @@ export class ServerCore {
   readonly health: Health;
   readonly counters = new CountedEvents();
   readonly #lifecycle = new Lifecycle();
+  readonly #db: ObservedPostgres;
   readonly #notifier: WatchNotifier;
   readonly #relay: WatchRelay;
   readonly #maintenance: Maintenance;
@@ -58,8 +60,10 @@ export class ServerCore {
     };
     this.capabilities = new Capabilities(options);
     this.hub = new WatchHub(options.watch);
+    this.#db = new ObservedPostgres(options.database);
     this.ctx = this.#createContext();
-    const { database: db, logger, watch } = options;
+    const { logger, watch } = options;
+    const db = this.#db;
     this.#notifier = new WatchNotifier({ db, channel: watch.notifyChannel, debounceMs: watch.notifyDebounceMs, logger });
     this.#relay = new WatchRelay({
       hub: this.hub,
@@ -71,8 +75,8 @@ export class ServerCore {
       logger,
       emit: this.#emit,
     });
-    this.health = new Health(this.ctx, this.counters);
-    this.#maintenance = new Maintenance(this.ctx, this.counters);
+    this.health = new Health(this.ctx, this.#db, this.counters);
+    this.#maintenance = new Maintenance(this.ctx, this.counters, () => this.health.forget());
   }
 
   /** Idempotent; a failed bootstrap can be tried again. */
@@ -105,7 +109,7 @@ export class ServerCore {
     const { options } = this;
     return {
       options,
-      db: options.database,
+      db: this.#db,
       names: metadataNames(options.metadataSchema),
       lifecycle: this.#lifecycle,
       queue: new ScopeQueue(options.scopeQueueLength),
