@@ -18,6 +18,8 @@ import type { SyncClientOptions } from './engine/options.ts';
 import type { RemoteReport } from './engine/pull.ts';
 import type { PushReport } from './engine/push.ts';
 import type { ReplacementChoice } from './engine/rebuild.ts';
+import { discardedRows, forgetDiscarded, outcomesOf, prepareConnection, quarantineOf } from './engine/review.ts';
+import type { Outcomes, Quarantine } from './engine/review.ts';
 import { loadCheckpoint, loadPendingStatus, loadSourceInfo, loadSyncStatus } from './engine/status.ts';
 import type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.ts';
 import { syncOnce } from './engine/sync-once.ts';
@@ -25,7 +27,8 @@ import type { SyncOnceOptions, SyncOnceReport } from './engine/sync-once.ts';
 import { pullToStable, pushPending, rebuild, sync, syncThenDetach } from './engine/sync.ts';
 import type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
 import type { TableChangeListener } from './engine/table-changes.ts';
-import type { SqliteTx, SqlValue } from './ports/sqlite-driver.ts';
+import type { SqliteDriver, SqliteTx, SqlValue } from './ports/sqlite-driver.ts';
+import type { DiscardedRow } from './store/quarantine-review.ts';
 import type { SchemaWarning } from './rules/local-schema.ts';
 
 export interface AttachOptions extends CallOptions {
@@ -100,6 +103,16 @@ export interface SyncClient {
   write<T>(fn: (tx: SqliteTx) => Promise<T>, tables?: readonly string[]): Promise<T>;
   /** A query that runs again whenever a commit touched one of its tables. Works before `open`. Throws `invalid_argument`. */
   liveQuery(sql: string, params?: readonly SqlValue[], options?: LiveQueryOptions): LiveQuery;
+  /** Rows that were set aside, and what to do about them. */
+  readonly quarantine: Quarantine;
+  /** What became of local writes: the newest `outcomeLimit` decisions. */
+  readonly outcomes: Outcomes;
+  /** Unsent rows that the last attach set aside when it took over the server's rows. */
+  discardedRows(page?: { readonly limit?: number; readonly offset?: number }): Promise<readonly DiscardedRow[]>;
+  /** Forgets them. */
+  clearDiscarded(options?: CallOptions): Promise<void>;
+  /** Sets what a second connection to the same database needs before it writes managed tables. */
+  prepareConnection(driver: SqliteDriver): Promise<void>;
   /** What `open` found that works, but perhaps not as expected. */
   readonly warnings: readonly SchemaWarning[];
   /** Ends network waits, lets a running transaction finish, gives the database up; the driver stays open. Later calls fail with `client_closed`. */
@@ -170,6 +183,11 @@ function clientOf(engine: Engine): SyncClient {
     sourceInfo: () => runRead(engine, 'sourceInfo', () => loadSourceInfo(engine)),
     lastBundleSeqSeen: () => runRead(engine, 'lastBundleSeqSeen', () => loadCheckpoint(engine)),
     subscribe: (listener) => engine.events.subscribe(listener),
+    quarantine: quarantineOf(engine),
+    outcomes: outcomesOf(engine),
+    discardedRows: (page = {}) => discardedRows(engine, page),
+    clearDiscarded: (options = {}) => forgetDiscarded(engine, options),
+    prepareConnection,
     get warnings() {
       return engine.memory.warnings;
     },

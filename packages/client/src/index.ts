@@ -13,6 +13,7 @@ export type {
   OperationName,
   ProgressEvent,
   ProgressPhase,
+  QuarantineReleasedEvent,
   QuarantinedEvent,
   SyncEvent,
   SyncEventListener,
@@ -24,6 +25,7 @@ export type { ClientPorts, SyncClientOptions } from './engine/options.ts';
 export type { RemoteReport } from './engine/pull.ts';
 export type { PushReport, PushedBundle } from './engine/push.ts';
 export type { ReplacementChoice, RestoreReport } from './engine/rebuild.ts';
+export type { Outcomes, Quarantine } from './engine/review.ts';
 export type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.ts';
 export type { SyncOnceOptions, SyncOnceReport } from './engine/sync-once.ts';
 export type { TableChange, TableChangeListener } from './engine/table-changes.ts';
@@ -48,4 +50,6 @@ export type { ConflictContext, Resolution, Resolver, RowOp, RowValue, RowValues 
 export type { LocalPragmas, SchemaWarning, TableConfig } from './rules/local-schema.ts';
 export type { LoopStateName } from './rules/loop-status.ts';
 export type { CapacityRetryPolicy, RetryPolicy } from './rules/retry.ts';
+export type { Outcome, OutcomeName } from './store/outcomes.ts';
+export type { DiscardedRow, QuarantineKey, QuarantinePage, QuarantinedRow } from './store/quarantine-review.ts';
 export type { ConflictSummary, QuarantineRef } from './store/store-types.ts';

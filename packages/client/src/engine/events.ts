@@ -45,7 +45,14 @@ export interface QuarantinedEvent {
   readonly count: number;
 }
 
-export type SyncEvent = ProgressEvent | TablesChangedEvent | QuarantinedEvent;
+/** Rows that had been set aside were queued again or given up. */
+export interface QuarantineReleasedEvent {
+  readonly type: 'quarantineReleased';
+  readonly operation: OperationName;
+  readonly count: number;
+}
+
+export type SyncEvent = ProgressEvent | TablesChangedEvent | QuarantinedEvent | QuarantineReleasedEvent;
 
 export type SyncEventListener = (event: SyncEvent) => void;
 

@@ -15,8 +15,12 @@ export function fillIntentsSql(schema: LocalSchema): string {
 /** Schema. Quarantined rows whose local value is shown; a newer dirty row of the key stands for both. */
 export const INTENTS_FROM_QUARANTINE = `
 INSERT INTO temp._oversync_intents(table_name, key_json, op, base_row_version, payload, dirty_ordinal, quarantined)
-SELECT table_name, key_json, op, base_row_version, payload, 0, 1 FROM _oversync_quarantine WHERE schema_name = ? AND shows = 'local'
+SELECT table_name, key_json, op, base_row_version, payload, 0, 1 FROM _oversync_quarantine WHERE schema_name = ? AND shows = 'local' AND op <> 'DELETE'
 ON CONFLICT (table_name, key_json) DO NOTHING`;
+
+/** Schema. The snapshot brings the row of a refused deletion back, so that rows of the server that refer to it fit. */
+export const SHOW_REFUSED_DELETES = `
+UPDATE _oversync_quarantine SET shows = 'server' WHERE schema_name = ? AND shows = 'local' AND op = 'DELETE'`;
 
 export const COUNT_INTENTS = 'SELECT count(*) FROM temp._oversync_intents';
 

@@ -20,6 +20,7 @@ import {
   QUARANTINE_INTENT,
   RELEASE_SETTLED,
   RESTORE_SAVED,
+  SHOW_REFUSED_DELETES,
   STAGED_PAYLOAD,
   UNSET_OTHER_BASES,
   fillIntentsSql,
@@ -37,6 +38,7 @@ const INTENT_ROWS = 200;
 export async function setIntentsAside(tx: SqliteTx, schema: LocalSchema): Promise<boolean> {
   await tx.run(fillIntentsSql(schema), [schema.name]);
   await tx.run(INTENTS_FROM_QUARANTINE, [schema.name]);
+  await tx.run(SHOW_REFUSED_DELETES, [schema.name]);
   return countColumn(onlyRow(await tx.all(COUNT_INTENTS)), 0) > 0;
 }
 

@@ -1,0 +1,109 @@
+import type { SqliteDriver } from '../ports/sqlite-driver.ts';
+import { clearDiscarded } from '../store/detach.ts';
+import { listOutcomes } from '../store/outcomes.ts';
+import type { Outcome } from '../store/outcomes.ts';
+import {
+  discardQuarantined,
+  listDiscarded,
+  listQuarantined,
+  loadQuarantined,
+  retryQuarantined,
+} from '../store/quarantine-review.ts';
+import type { DiscardedRow, QuarantineKey, QuarantinePage, QuarantinedRow, ReviewResult } from '../store/quarantine-review.ts';
+import { withTransaction } from '../store/transaction.ts';
+import { checkOpen, emitTables, noteQuarantined, quarantineBudget, runExclusive, runRead } from './engine.ts';
+import type { Call, CallOptions, Engine } from './engine.ts';
+
+/** Rows of a list when the caller names no number. */
+const PAGE_ROWS = 100;
+
+/** Rows that were set aside because the server, the local schema or a resolver refused them. */
+export interface Quarantine {
+  /** In order of table and key. Never waits for an operation. */
+  list(page?: Partial<QuarantinePage>): Promise<readonly QuarantinedRow[]>;
+  /** One row, or `null` when it is not set aside any more. */
+  get(key: QuarantineKey): Promise<QuarantinedRow | null>;
+  /** Queues one row, or all of them, for the next push. Returns how many, rows that waited for a parent included. */
+  retry(key: QuarantineKey | 'all', options?: CallOptions): Promise<number>;
+  /** Gives a local change up: the table shows the server's row, at the latest after the rebuild that is asked for where it is unknown. */
+  discard(key: QuarantineKey, options?: CallOptions): Promise<number>;
+}
+
+/** What became of local writes. */
+export interface Outcomes {
+  /** Oldest first. */
+  list(page?: {
+    readonly table?: string;
+    readonly key?: string;
+    readonly after?: bigint;
+    readonly limit?: number;
+  }): Promise<readonly Outcome[]>;
+}
+
+export function quarantineOf(engine: Engine): Quarantine {
+  return {
+    list: (page = {}) =>
+      runRead(engine, 'quarantine', () => listQuarantined(engine.driver, checkOpen(engine), { limit: PAGE_ROWS, ...page })),
+    get: (key) => runRead(engine, 'quarantine', () => loadQuarantined(engine.driver, checkOpen(engine), key)),
+    retry: (key, options = {}) =>
+      runExclusive(engine, 'quarantine', options, (call) => (key === 'all' ? retryAll(call) : retryOne(call, key))),
+    discard: (key, options = {}) => runExclusive(engine, 'quarantine', options, (call) => discardOne(call, key)),
+  };
+}
+
+export function outcomesOf(engine: Engine): Outcomes {
+  return {
+    list: (page = {}) =>
+      runRead(engine, 'quarantine', () => listOutcomes(engine.driver, checkOpen(engine), { limit: PAGE_ROWS, ...page })),
+  };
+}
+
+async function retryOne(call: Call, key: QuarantineKey): Promise<number> {
+  const { driver } = call.engine;
+  return report(call, await withTransaction(driver, call.operation, (tx) => retryQuarantined(tx, call.schema, key)));
+}
+
+async function retryAll(call: Call): Promise<number> {
+  const { driver } = call.engine;
+  let released = 0;
+  for (;;) {
+    const rows = await listQuarantined(driver, call.schema, { limit: PAGE_ROWS });
+    if (rows.length === 0) return released;
+    const before = released;
+    for (const row of rows) released += await retryOne(call, row);
+    if (released === before) return released;
+  }
+}
+
+async function discardOne(call: Call, key: QuarantineKey): Promise<number> {
+  const limits = { quarantineMax: quarantineBudget(call), outcomeLimit: call.engine.options.outcomeLimit };
+  const { driver } = call.engine;
+  return report(call, await withTransaction(driver, call.operation, (tx) => discardQuarantined(tx, call.schema, key, limits)));
+}
+
+function report(call: Call, result: ReviewResult): number {
+  noteQuarantined(call, result.quarantined);
+  emitTables(call, result.tables);
+  if (result.released > 0)
+    call.engine.events.emit({ type: 'quarantineReleased', operation: call.operation, count: result.released });
+  return result.released;
+}
+
+/** Unsent rows that an attach set aside when it took over the server's rows. */
+export function discardedRows(
+  engine: Engine,
+  page: { readonly limit?: number; readonly offset?: number },
+): Promise<readonly DiscardedRow[]> {
+  return runRead(engine, 'discarded', () =>
+    listDiscarded(engine.driver, checkOpen(engine), { limit: PAGE_ROWS, offset: 0, ...page }),
+  );
+}
+
+export function forgetDiscarded(engine: Engine, options: CallOptions): Promise<void> {
+  return runExclusive(engine, 'discarded', options, (call) => withTransaction(engine.driver, call.operation, clearDiscarded));
+}
+
+/** What a second connection needs so that its writes of managed tables are captured completely (client.md 4.3). */
+export async function prepareConnection(driver: SqliteDriver): Promise<void> {
+  await driver.exec('PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON');
+}
