@@ -7,7 +7,7 @@ import type { SyncClient, SyncClientOptions } from '@oversync/client';
 import { createNodeSqliteDriver } from '@oversync/client/node-sqlite';
 import { createTestDatabase } from '@oversync/dev-postgres/testing';
 import { createSyncServer } from '@oversync/server';
-import type { SyncServer } from '@oversync/server';
+import type { SyncServer, SyncServerOptions } from '@oversync/server';
 import { createNodeHandler } from '@oversync/server/node';
 import { createPgDatabase } from '@oversync/server/pg';
 import { Pool } from 'pg';
@@ -50,7 +50,7 @@ export interface Device {
   restart(options?: Partial<SyncClientOptions>): Promise<SyncClient>;
 }
 
-export async function openWorld(): Promise<World> {
+export async function openWorld(options: Partial<SyncServerOptions> = {}): Promise<World> {
   const database = await createTestDatabase();
   const pool = new Pool({ connectionString: database.url, max: 6 });
   pool.on('error', () => undefined);
@@ -66,6 +66,7 @@ export async function openWorld(): Promise<World> {
       return user === null ? null : { scopeId: user, userId: user };
     },
     maintenance: { enabled: false },
+    ...options,
   });
   await sync.bootstrap();
   const http = createServer(createNodeHandler(sync));
