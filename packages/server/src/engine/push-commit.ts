@@ -51,7 +51,6 @@ export async function commitPush(ctx: SyncContext, actor: Actor, pushId: string)
   try {
     return await commitOnce(ctx, actor, pushId);
   } catch (error) {
-    reportRefusal(ctx, error);
     // A table that changed a moment ago explains a row that does not fit, so look before the client is blamed.
     if (!isDataError(error) || !(await ctx.refreshCatalog())) throw error;
     return commitOnce(ctx, actor, pushId);
@@ -233,11 +232,4 @@ function announce(ctx: SyncContext, actor: Actor, committed: CommittedPush): voi
   });
   if (open.facts.scope.lineage.name !== 'initialized') ctx.emit({ name: 'scopeInitialized' });
   if (bundle.lostRowCount > 0) ctx.emit({ name: 'driftRepaired' });
-}
-
-function reportRefusal(ctx: SyncContext, error: unknown): void {
-  if (!(error instanceof SyncError)) return;
-  const { code, details } = error;
-  if (code === 'push_conflict') ctx.emit({ name: 'pushConflict', count: Number(details['conflict_count'] ?? 1) });
-  if (code === 'push_commit_invalid') ctx.emit({ name: 'pushRejected', code });
 }

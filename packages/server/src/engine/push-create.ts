@@ -4,7 +4,7 @@ import type { PushSessionReply, PushSessionRequest } from '@oversync/protocol';
 import { INT32_MAX } from '../limits.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
 import { decideScopeAtCreate } from '../rules/lineage-scope.ts';
-import { decideSourceAtCreate } from '../rules/lineage-source.ts';
+import { decideSourceAtCreate, getExpectedSourceBundleId } from '../rules/lineage-source.ts';
 import { createLimitError } from '../rules/violation.ts';
 import { readActorFacts } from '../store/actor-facts.ts';
 import type { ActorFacts, ScopeFacts } from '../store/actor-facts.ts';
@@ -34,7 +34,7 @@ export async function createPushSession(ctx: SyncContext, actor: Actor, request:
     const found = await loadCreateFacts(ctx, tx, actor, request.source_bundle_id);
     checkActor(ctx, actor, found.facts);
     if (found.committed !== null) return describeCommitted(actor, request, found.committed);
-    const renewsLease = checkLineage(actor, request, found.facts);
+    const renewsLease = checkLineage(ctx, actor, request, found.facts);
     const { scope } = found.facts;
     if (scope === undefined) throw new SyncError('scope_uninitialized');
     checkCapacity(ctx, found.otherSessionCount);
@@ -91,11 +91,16 @@ async function loadCreateFacts(ctx: SyncContext, tx: PgTransaction, actor: Actor
 }
 
 /** Steps 4 to 6; returns whether the lease of the seed is to be renewed. */
-function checkLineage(actor: Actor, request: PushSessionRequest, facts: ActorFacts): boolean {
+function checkLineage(ctx: SyncContext, actor: Actor, request: PushSessionRequest, facts: ActorFacts): boolean {
   const lineage = facts.scope?.lineage ?? { name: 'uninitialized' };
   const claim = { sourceId: actor.sourceId, initializationId: request.initialization_id ?? null };
   const renewsLease = checkScopeDecision(decideScopeAtCreate(lineage, claim));
-  checkSourceDecision(decideSourceAtCreate(facts.source, actor.sourceId, request.source_bundle_id), actor.sourceId);
+  const decision = decideSourceAtCreate(facts.source, actor.sourceId, request.source_bundle_id);
+  if (decision.name === 'refuse' && decision.code === 'history_pruned') {
+    const distance = String(getExpectedSourceBundleId(facts.source) - request.source_bundle_id);
+    ctx.emit({ name: 'historyPruned', operation: 'push_session_create', distance });
+  }
+  checkSourceDecision(decision, actor.sourceId);
   return renewsLease;
 }
 

@@ -9,6 +9,7 @@ import { pull } from '../engine/pull.ts';
 import { stagePushChunk } from '../engine/push-chunk.ts';
 import { commitPush } from '../engine/push-commit.ts';
 import { createPushSession } from '../engine/push-create.ts';
+import { reportRefusals } from '../engine/push-refusal.ts';
 import { deletePushSession, loadPushSessionStatus } from '../engine/push-session.ts';
 import { readSnapshotChunk } from '../engine/snapshot-chunk.ts';
 import { createSnapshotSession } from '../engine/snapshot-create.ts';
@@ -60,7 +61,7 @@ export const OPERATIONS: Readonly<Record<GatedOperation, OperationSpec>> = {
     isRead: false,
     run: async (ctx, actor, call) => {
       const body = parseBody(await call.readBody(), ctx.options.maxJsonDepth, 'invalid_request');
-      return toJson(await createPushSession(ctx, actor, parsePushSessionRequest(body)));
+      return toJson(await reportRefusals(ctx, () => createPushSession(ctx, actor, parsePushSessionRequest(body))));
     },
   },
   push_chunk: {
@@ -71,7 +72,7 @@ export const OPERATIONS: Readonly<Record<GatedOperation, OperationSpec>> = {
     run: async (ctx, actor, call) => {
       checkToken(call.parameter, 'push_session_not_found');
       const body = parseBody(await call.readBody(), ctx.options.maxJsonDepth, 'invalid_request');
-      return toJson({ ...(await stagePushChunk(ctx, actor, { pushId: call.parameter, body })) });
+      return toJson({ ...(await reportRefusals(ctx, () => stagePushChunk(ctx, actor, { pushId: call.parameter, body }))) });
     },
   },
   push_session_commit: {
@@ -79,7 +80,7 @@ export const OPERATIONS: Readonly<Record<GatedOperation, OperationSpec>> = {
     malformedCode: 'invalid_request',
     body: 'control',
     isRead: false,
-    run: async (ctx, actor, call) => toJson(await commitPush(ctx, actor, call.parameter)),
+    run: async (ctx, actor, call) => toJson(await reportRefusals(ctx, () => commitPush(ctx, actor, call.parameter))),
   },
   push_session_delete: {
     failureCode: 'push_session_delete_failed',

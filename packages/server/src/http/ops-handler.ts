@@ -11,7 +11,10 @@ type OpsOperation = 'health' | 'status' | 'metrics';
 
 const UNHEALTHY_STATUS = 503;
 
-/** Answers `…/health`, `…/status` and, where the host has a source of figures, `…/metrics`; needs neither credentials nor a source unless the host adds a check. Never rejects. */
+/**
+ * Answers `…/health`, `…/status` and, where the host has a source of figures, `…/metrics`; needs neither credentials nor a source
+ * id unless the host adds a check. Never rejects.
+ */
 export async function handleOpsRequest(core: ServerCore, request: Request, gzip: Gzip): Promise<Response> {
   const { enabled, minBytes } = core.options.compression;
   const compression: Compression = { isAccepted: enabled && acceptsGzip(request.headers.get('accept-encoding')), minBytes, gzip };

@@ -1,0 +1,60 @@
+import type { ServerEvent } from '../engine/events.ts';
+
+const WHO = { scopeId: 'secret-scope', userId: 'secret-user', correlationId: 'secret-correlation' } as const;
+const SNAPSHOT = { rows: 3, bytes: '300', durationMs: 20, queueMs: 4 } as const;
+const PAGE = { bundles: 2, rows: 5, bytes: 500, durationMs: 10 } as const;
+
+/** One sample of every event; a new event does not compile until it has one here. */
+export const SAMPLE_EVENTS: { readonly [Name in ServerEvent['name']]: ServerEvent } = {
+  request: {
+    name: 'request',
+    operation: 'pull',
+    status: 409,
+    code: 'history_pruned',
+    durationMs: 12,
+    bytesIn: 7,
+    bytesOut: 99,
+    ...WHO,
+  },
+  pushCommitted: {
+    name: 'pushCommitted',
+    rows: 3,
+    effects: 1,
+    bytes: 321,
+    attempts: 1,
+    lockWaitMs: 1,
+    applyMs: 2,
+    finaliseMs: 3,
+    ...WHO,
+  },
+  pushRejected: { name: 'pushRejected', code: 'push_commit_invalid', violationKind: 'unique', limit: 'maxRowsPerBundle', ...WHO },
+  pushConflict: { name: 'pushConflict', count: 4, ...WHO },
+  pushReplayed: { name: 'pushReplayed', ...WHO },
+  chunkReplayed: { name: 'chunkReplayed', ...WHO },
+  pullPage: { name: 'pullPage', ...PAGE, ...WHO },
+  committedRowsPage: { name: 'committedRowsPage', ...PAGE, ...WHO },
+  historyPruned: { name: 'historyPruned', operation: 'pull', distance: '8', ...WHO },
+  checkpointAhead: { name: 'checkpointAhead', operation: 'pull', distance: '8', ...WHO },
+  snapshotBuilt: { name: 'snapshotBuilt', ...SNAPSHOT, ...WHO },
+  snapshotReused: { name: 'snapshotReused', ...SNAPSHOT, ...WHO },
+  snapshotChunk: { name: 'snapshotChunk', ...SNAPSHOT, ...WHO },
+  snapshotRejected: { name: 'snapshotRejected', ...SNAPSHOT, code: 'snapshot_build_capacity', ...WHO },
+  sourceRetired: { name: 'sourceRetired', ...WHO },
+  sourceForbidden: { name: 'sourceForbidden', ...WHO },
+  scopeInitialized: { name: 'scopeInitialized', ...WHO },
+  actorRefused: { name: 'actorRefused', reason: 'blank_scope' },
+  watchOpened: { name: 'watchOpened', streams: 3, ...WHO },
+  watchClosed: { name: 'watchClosed', streams: 2, reason: 'client', ...WHO },
+  listenerState: { name: 'listenerState', state: 'lost', reason: 'Error' },
+  notificationIgnored: { name: 'notificationIgnored', total: 9 },
+  retry: { name: 'retry', operation: 'pull', sqlState: '40001', attempt: 1, ...WHO },
+  transientFailure: { name: 'transientFailure', operation: 'pull', sqlState: '40001', attempt: 3, ...WHO },
+  commitOutcomeUnknown: { name: 'commitOutcomeUnknown', operation: 'push_session_commit', sqlState: '08006', attempt: 1, ...WHO },
+  registeredWriteRejected: { name: 'registeredWriteRejected', schema: 'business', table: 'notes' },
+  driftRepaired: { name: 'driftRepaired', ...WHO },
+  integrityMismatch: { name: 'integrityMismatch', ...WHO },
+  maintenanceRun: { name: 'maintenanceRun', kind: 'push_rows', batches: 1, rows: 6, durationMs: 40 },
+  catalogChanged: { name: 'catalogChanged', table: 'business.notes' },
+  migrationApplied: { name: 'migrationApplied', version: 2 },
+  adoptionProgress: { name: 'adoptionProgress', scopes: 1, rows: 11 },
+};
