@@ -42,3 +42,15 @@ test('a need above the whole budget is served when everything is free', async ()
   const budget = new ByteBudget(100);
   expect((await budget.reserve(500, 500, 1000)).byteCount).toBe(100);
 });
+
+test('[P1] a reservation takes more without waiting, as far as there is room', async () => {
+  const budget = new ByteBudget(100);
+  const first = await budget.reserve(10, 10, 1000);
+  await budget.reserve(30, 10, 1000);
+  expect(first.extendTo(40)).toBe(40);
+  expect(first.extendTo(500)).toBe(70);
+  expect(first.extendTo(5)).toBe(70);
+  expect(first.byteCount).toBe(70);
+  first.release();
+  expect(budget.usedBytes).toBe(30);
+});

@@ -4,8 +4,10 @@ import { RETRY_AFTER_MS } from '../limits.ts';
 
 /** Bytes that a request holds in memory until its client has taken them. */
 export interface Reservation {
-  /** Bytes granted; at least what was needed, at most what was wanted. */
+  /** Bytes held now; when granted, at least what was needed and at most what was wanted. */
   readonly byteCount: number;
+  /** Takes up to `byteCount` in all without waiting; returns what is held then. */
+  extendTo(byteCount: number): number;
   /** Gives back everything above `byteCount`. */
   shrinkTo(byteCount: number): void;
   release(): void;
@@ -77,16 +79,28 @@ export class ByteBudget {
   }
 
   #take(wantedBytes: number): Reservation {
-    let held = Math.min(wantedBytes, this.#limit - this.#used);
-    this.#used += held;
-    const granted = held;
+    let held = 0;
+    const extendTo = (byteCount: number): number => {
+      const more = Math.max(0, Math.min(byteCount - held, this.#limit - this.#used));
+      this.#used += more;
+      held += more;
+      return held;
+    };
     const shrinkTo = (byteCount: number): void => {
       if (byteCount >= held) return;
       this.#used -= held - byteCount;
       held = byteCount;
       this.#admit();
     };
-    return { byteCount: granted, shrinkTo, release: () => shrinkTo(0) };
+    extendTo(wantedBytes);
+    return {
+      get byteCount() {
+        return held;
+      },
+      extendTo,
+      shrinkTo,
+      release: () => shrinkTo(0),
+    };
   }
 
   #admit(): void {

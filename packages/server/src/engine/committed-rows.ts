@@ -2,6 +2,7 @@ import { SyncError } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
 import { chooseBlockRange } from '../rules/block-range.ts';
+import type { BlockLengths, BlockRange } from '../rules/block-range.ts';
 import { loadActorFacts } from '../store/actor-facts.ts';
 import { copyBlockSlices } from '../store/block-copy.ts';
 import { loadCommittedBlocks } from '../store/committed-blocks.ts';
@@ -25,8 +26,7 @@ const INT4_MAX = 2_147_483_647n;
 
 /** Rows of one committed bundle, always as they were hashed, whatever happened to the tables since. */
 export async function readCommittedRows(ctx: SyncContext, actor: Actor, input: CommittedRowsInput): Promise<ByteBody> {
-  const { maxBytesPerCommittedBundleChunk, lockTimeoutMs } = ctx.options;
-  const reservation = await ctx.buffers.reserve(maxBytesPerCommittedBundleChunk, PAGE_BYTES_MIN, lockTimeoutMs, ctx.signal);
+  const reservation = await ctx.buffers.reserve(PAGE_BYTES_MIN, PAGE_BYTES_MIN, ctx.options.lockTimeoutMs, ctx.signal);
   try {
     return await withReadTransaction(ctx, 'committed_bundle_rows', (tx) => readPage(ctx, tx, actor, input, reservation));
   } catch (error) {
@@ -52,12 +52,13 @@ async function readPage(
     rowCountMax: input.maxRows,
   });
   if (found === undefined) throw new SyncError('committed_bundle_not_found');
-  const range = chooseBlockRange(found.blocks, {
+  const range = chooseRange(
+    found.blocks,
     startRowOrdinal,
-    rowCountMax: input.maxRows,
-    byteCountMax: Math.min(reservation.byteCount, ctx.options.maxBytesPerCommittedBundleChunk),
-    takesFirstRow: true,
-  });
+    input.maxRows,
+    ctx.options.maxBytesPerCommittedBundleChunk,
+    reservation,
+  );
   const [first] = range.slices;
   const last = range.slices.at(-1);
   const rows =
@@ -84,6 +85,20 @@ async function readPage(
   const durationMs = performance.now() - startedAt;
   ctx.emit({ name: 'committedRowsPage', bundles: 1, rows: range.rowCount, bytes: range.byteCount, durationMs });
   return body;
+}
+
+/** While memory is short, the page is cut to what could be had, but it holds one row at least. */
+function chooseRange(
+  blocks: readonly BlockLengths[],
+  startRowOrdinal: number,
+  rowCountMax: number,
+  byteCountMax: number,
+  reservation: Reservation,
+): BlockRange {
+  const request = { startRowOrdinal, rowCountMax, byteCountMax, takesFirstRow: true };
+  const range = chooseBlockRange(blocks, request);
+  const held = reservation.extendTo(range.byteCount);
+  return range.byteCount > held ? chooseBlockRange(blocks, { ...request, byteCountMax: held }) : range;
 }
 
 async function checkRetainedBundle(ctx: SyncContext, tx: PgTransaction, actor: Actor, bundleSeq: bigint): Promise<string> {

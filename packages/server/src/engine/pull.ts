@@ -22,14 +22,13 @@ export interface PullInput {
   readonly maxBundles: number;
 }
 
-/** Bytes without which a page is not worth reading; a reservation waits for at least these. */
+/** Bytes without which a page is not worth reading; a request waits for these, and takes more only once it knows what it needs. */
 const PAGE_BYTES_MIN = 64 * 1024;
 
 /** One page of whole bundles after the checkpoint, in one consistent view that no writer waits for. */
 export async function pull(ctx: SyncContext, actor: Actor, input: PullInput): Promise<ByteBody> {
   const startedAt = performance.now();
-  const { maxBytesPerPullPage, lockTimeoutMs } = ctx.options;
-  const reservation = await ctx.buffers.reserve(maxBytesPerPullPage, PAGE_BYTES_MIN, lockTimeoutMs, ctx.signal);
+  const reservation = await ctx.buffers.reserve(PAGE_BYTES_MIN, PAGE_BYTES_MIN, ctx.options.lockTimeoutMs, ctx.signal);
   try {
     const { page, body } = await withReadTransaction(ctx, 'pull', (tx) => readPage(ctx, tx, actor, input, reservation));
     const { bundleCount, rowCount, byteCount } = page;
@@ -54,15 +53,28 @@ async function readPage(
   const scope = checkScopeInitialized(facts.scope);
   const stableBundleSeq = checkRange(ctx, scope, input);
   const catalog = ctx.catalog();
-  const page = await loadPullPage(tx, ctx.names, {
-    scopePk: scope.scopePk,
-    afterBundleSeq: input.afterBundleSeq,
-    ceiling: stableBundleSeq,
-    bundleCountMax: input.maxBundles,
-    byteCountMax: Math.min(reservation.byteCount, ctx.options.maxBytesPerPullPage),
-    currentShapeKeys: listCurrentShapeKeys(catalog),
-  });
+  const choose = (byteCountMax: number): Promise<PullPage> =>
+    loadPullPage(tx, ctx.names, {
+      scopePk: scope.scopePk,
+      afterBundleSeq: input.afterBundleSeq,
+      ceiling: stableBundleSeq,
+      bundleCountMax: input.maxBundles,
+      byteCountMax,
+      currentShapeKeys: listCurrentShapeKeys(catalog),
+    });
+  const page = await choosePage(reservation, ctx.options.maxBytesPerPullPage, choose);
   return { page, body: await openPullBody(ctx, tx, { scopePk: scope.scopePk, stableBundleSeq, page, catalog, reservation }) };
+}
+
+/** While memory is short, the page is chosen again for what could be had. */
+async function choosePage(
+  reservation: Reservation,
+  byteCountMax: number,
+  choose: (byteCountMax: number) => Promise<PullPage>,
+): Promise<PullPage> {
+  const page = await choose(byteCountMax);
+  const held = reservation.extendTo(Math.min(Number(page.byteCount), byteCountMax));
+  return page.byteCount > BigInt(held) && page.bundleCount > 1 ? choose(held) : page;
 }
 
 /** Checks both ends of the wanted range; returns the sequence up to which bundles are served. */
