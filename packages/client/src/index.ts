@@ -49,6 +49,7 @@ export type { Visibility } from './ports/visibility.ts';
 export type { ConflictContext, Resolution, Resolver, RowOp, RowValue, RowValues } from './rules/conflict-types.ts';
 export type { LocalPragmas, SchemaWarning, TableConfig } from './rules/local-schema.ts';
 export type { LoopStateName } from './rules/loop-status.ts';
+export { clientWins, keepLocal, latestBy, mergeColumns, serverWins } from './rules/resolvers.ts';
 export type { CapacityRetryPolicy, RetryPolicy } from './rules/retry.ts';
 export type { Outcome, OutcomeName } from './store/outcomes.ts';
 export type { DiscardedRow, QuarantineKey, QuarantinePage, QuarantinedRow } from './store/quarantine-review.ts';

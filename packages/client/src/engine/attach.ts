@@ -127,9 +127,10 @@ async function beginReplacement(call: Call, userId: string, localData: LocalData
 /** Steps 2 to 5. A complete stage from before a restart needs no request, and may be older than its session. */
 async function finishReplacement(call: Call, replacing: Replacing): Promise<AttachResult> {
   const { sourceId, targetUserId: userId, staged } = replacing;
-  const session = staged !== null && staged.isComplete ? staged : await stageReplacement(call, sourceId);
   const before = await loadClientState(call.engine.driver);
-  const result = await applyAndEnd(call, { sourceId }, session, before, { userId, sourceId });
+  const session = staged !== null && staged.isComplete ? staged : await stageReplacement(call, sourceId);
+  const pinned = { ...before, lifecycle: { ...replacing, staged: session } };
+  const result = await applyAndEnd(call, { sourceId }, session, pinned, { userId, sourceId });
   call.engine.memory.isConnected = true;
   return {
     status: 'connected',

@@ -377,6 +377,18 @@ describe('detach', () => {
     expect(await client.detach()).toEqual({ outcome: 'detached', changed: true });
   });
 
+  it('[T36] writes after a detach are captured once, and not again when the client is opened', async () => {
+    const server = createTestServer();
+    const device = await openAttachedDevice(server);
+    await device.client.detach();
+    device.sql(ADA);
+    await device.restart();
+    expect(device.dirtyKeys()).toEqual(['{"id":"u1"}']);
+    expect(device.list('SELECT dirty_ordinal FROM _sync_dirty_rows')).toEqual(['1']);
+    await device.client.attach('user-2', { localData: 'merge' });
+    expect((await device.client.sync()).push.bundles).toMatchObject([{ sourceBundleId: 1n, rowCount: 1 }]);
+  });
+
   it('[T37] syncThenDetach sends what is unsent, needs the gate first, and stops when a round sends nothing', async () => {
     const server = createTestServer();
     const device = await openAttachedDevice(server);

@@ -112,6 +112,22 @@ describe('pull', () => {
     expect(server.rowsOf('users')['u1']).toMatchObject({ name: 'mine' });
   });
 
+  it('[T86] three devices that push without pulling converge', async () => {
+    const server = createTestServer();
+    const devices = [await openAttachedDevice(server), await openAttachedDevice(server), await openAttachedDevice(server)];
+    for (const [round, device] of [...devices, ...devices].entries()) {
+      device.sql(`INSERT INTO users(id, name) VALUES ('own${round}', 'n') ON CONFLICT DO NOTHING;
+        INSERT INTO users(id, name) VALUES ('shared', 'by ${round}') ON CONFLICT(id) DO UPDATE SET name = excluded.name`);
+      await device.client.pushPending();
+    }
+    for (const device of devices) await device.client.sync();
+    for (const device of devices) await device.client.pullToStable();
+    const [first, ...others] = devices.map(users);
+    expect(first).toHaveLength(7);
+    for (const other of others) expect(other).toEqual(first);
+    expect(Object.keys(server.rowsOf('users'))).toHaveLength(7);
+  });
+
   it('[T82] reject gives the July errors before any request', async () => {
     const { server, device } = await start({ options: { pullWithPending: 'reject', retryPolicy: { enabled: false } } });
     device.sql("INSERT INTO users(id, name) VALUES ('x', 'x')");

@@ -159,6 +159,38 @@ describe('rebuild', () => {
     expect((await device.client.rebuild()).outcome).toBe('applied_snapshot');
   });
 
+  it.each([
+    ['the checkpoint', 'UPDATE _sync_attachment_state SET last_bundle_seq_seen = 7'],
+    [
+      'the source',
+      "INSERT INTO _sync_source_state(source_id) VALUES ('other'); UPDATE _sync_attachment_state SET current_source_id = 'other'",
+    ],
+    ['the recovery', "UPDATE _sync_operation_state SET reason = 'apply_failed'"],
+    ['the outbox', "UPDATE _sync_outbox_bundle SET state = 'prepared', source_id = 's', source_bundle_id = 1, row_count = 1"],
+  ])('[T91] a change of %s while staging is refused before anything is deleted', async (_name, change) => {
+    const { server, device } = await start();
+    server.write(manyUsers(2));
+    device.sql("INSERT INTO users(id, name) VALUES ('mine', 'mine')");
+    server.override('snapshot_chunk', (_request, answer) => {
+      device.sql(change);
+      return answer();
+    });
+    await expect(device.client.rebuild()).rejects.toMatchObject({ code: 'snapshot_gate_failed', recovery: 'retry' });
+    expect(users(device)).toEqual(['mine=mine']);
+  });
+
+  it('[T91] a remote replacement that was cancelled behind its back is refused as well', async () => {
+    const server = createTestServer();
+    server.write(manyUsers(2));
+    const device = await openDevice(server, { before: "INSERT INTO users(id, name) VALUES ('mine', 'mine')" });
+    server.override('snapshot_chunk', (_request, answer) => {
+      device.sql("UPDATE _sync_operation_state SET target_user_id = 'somebody else'");
+      return answer();
+    });
+    await expect(device.client.attach('user-1')).rejects.toMatchObject({ code: 'snapshot_gate_failed' });
+    expect(users(device)).toEqual(['mine=mine']);
+  });
+
   it('[T92] cancelling while staging or applying leaves the old state, and the next rebuild works', async () => {
     for (const phase of ['staging', 'applying'] as const) {
       const { server, device } = await start({ options: { snapshotChunkRows: 2, snapshotApplyBatchRows: 1 } });
