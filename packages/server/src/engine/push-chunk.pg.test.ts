@@ -28,10 +28,10 @@ CREATE TABLE items (
   _sync_scope_id text NOT NULL, id text NOT NULL, title varchar(10), price numeric(6,2), ratio float4, mood mood, code short_code,
   seen timestamptz, day date, ip inet, doc jsonb, owner uuid, big int8, PRIMARY KEY (_sync_scope_id, id));
 CREATE TABLE domains (
-  _sync_scope_id text NOT NULL, id text NOT NULL, label present_text DEFAULT 'none', note varchar(3), PRIMARY KEY (_sync_scope_id, id));`;
+  _sync_scope_id text NOT NULL, id text NOT NULL, label present_text DEFAULT 'none', note varchar(3), hidden present_text DEFAULT 'hidden', PRIMARY KEY (_sync_scope_id, id));`;
 const TABLES = [
   { table: 'items', syncKeyColumn: 'id' },
-  { table: 'domains', syncKeyColumn: 'id' },
+  { table: 'domains', syncKeyColumn: 'id', excludeColumns: ['hidden'] },
 ];
 
 function item(id: string, payload: JsonObject = {}): TestRow {
@@ -178,12 +178,12 @@ describe('a chunk of a push', () => {
     ];
     const reply = await commitPush(ctx, actor, await stagePush(ctx, actor, rows));
     expect((await readBundle(pg, reply.bundle_seq)).length).toBeGreaterThan(0);
-    const { rows: stored } = await pg.query('SELECT id,label,note FROM domains WHERE _sync_scope_id=$1 ORDER BY id', [
+    const { rows: stored } = await pg.query('SELECT id,label,note,hidden FROM domains WHERE _sync_scope_id=$1 ORDER BY id', [
       actor.scopeId,
     ]);
     expect(stored).toEqual([
-      ['a', 'none', 'x"\\'],
-      ['b', 'set', null],
+      ['a', 'none', 'x"\\', 'hidden'],
+      ['b', 'set', null, 'hidden'],
     ]);
   });
 

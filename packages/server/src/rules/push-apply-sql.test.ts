@@ -8,7 +8,7 @@ import { createCatalog, describeColumn, describeTable } from './test-table.ts';
 const USERS = describeTable('users', [describeColumn('name', 'text'), describeColumn('age', 'integer')], { deletesFirst: false });
 const NOTES = describeTable(
   'notes',
-  [describeColumn('body', 'text', { domainNotNull: true, hasDefault: true, sqlType: 'public.present' })],
+  [describeColumn('body', 'text', { hasDefault: true, sqlType: 'public.present' })],
   {
     tableId: 2,
     keyKind: 'uuid',

@@ -35,9 +35,8 @@ export function createMemberPlan(codec: TableCodec, names: readonly string[]): M
   const found = names.map((name) => codec.slots.get(name));
   const slots = found.map((slot) => (slot === undefined || slot.column.isGenerated ? null : slot));
   const named = new Set(names);
-  const form = codec.literalRequired.every((name) => named.has(name) && codec.slots.get(name)?.column.isGenerated === false)
-    ? 'l'
-    : 'j';
+  const isGiven = (name: string): boolean => named.has(name) && codec.slots.get(name)?.column.isGenerated === false;
+  const form = codec.table.literalColumns.every(isGiven) ? 'l' : 'j';
   const positions = slots.flatMap((slot) => (slot === null || slot.isKey ? [] : [slot.position]));
   const sortedIndexes = names.map((_, index) => index).toSorted((a, b) => compareNames(names[a] ?? '', names[b] ?? ''));
   return {

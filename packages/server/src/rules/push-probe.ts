@@ -22,7 +22,7 @@ export function createColumnProbes(row: PushRow, scopeId: string): readonly Colu
   const codec = getTableCodec(row.table);
   const request = parseJson(row.canonicalText, { depthMax: DEPTH_MAX });
   const payload = isJsonObject(request) ? request['payload'] : undefined;
-  if (!isJsonObject(payload) || codec.literalRequired.length > 0) return [];
+  if (!isJsonObject(payload) || codec.table.literalColumns.length > 0) return [];
   return Object.keys(payload).flatMap((column) => {
     const plan = createMemberPlan(codec, [column]);
     const texts = readPayload(plan, payload, row.keyText);

@@ -27,8 +27,6 @@ export interface TableCodec {
   readonly requiredColumns: readonly string[];
   /** `JSON.stringify` would not give canonical text: nested json values, or names that JavaScript orders as numbers. */
   readonly needsCanonicaliser: boolean;
-  /** Columns that a row literal cannot leave out: their type refuses NULL. Rows without them travel as JSON. */
-  readonly literalRequired: readonly string[];
   /** Canonical request row before the key text, and after the row ordinal. */
   readonly canonicalKeyStart: string;
   readonly canonicalEnd: string;
@@ -58,9 +56,6 @@ function createTableCodec(table: TableDescription): TableCodec {
       .filter((column) => column.notNull && !column.hasDefault && column.name !== table.keyColumn)
       .map((column) => column.name),
     needsCanonicaliser: table.hasNestedJson || table.columns.some((column) => INTEGER_NAME.test(column.name)),
-    literalRequired: table.columns
-      .filter((column) => column.domainNotNull && column.name !== table.keyColumn)
-      .map((column) => column.name),
     canonicalKeyStart: `","key":{${JSON.stringify(table.keyColumn)}:`,
     canonicalEnd: `","schema":${JSON.stringify(table.schema)},"table":${JSON.stringify(table.table)}}`,
   };

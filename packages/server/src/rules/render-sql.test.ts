@@ -16,7 +16,7 @@ import type { ColumnDescription, ColumnFamily, TableDescription } from './table-
 const FUNCTIONS = { floatText: 'sync.float_text', notRepresentable: 'sync.refuse' };
 
 function column(name: string, family: ColumnFamily, baseType: string, jsonAsText = false): ColumnDescription {
-  const flags = { notNull: false, domainNotNull: false, hasDefault: false, isGenerated: false };
+  const flags = { notNull: false, hasDefault: false, isGenerated: false };
   return { name, family, sqlType: baseType, baseType, jsonAsText, ...flags };
 }
 
@@ -34,6 +34,7 @@ function table(columns: readonly ColumnDescription[], overrides: Partial<TableDe
     columns: sorted,
     columnByName: new Map(sorted.map((entry) => [entry.name, entry])),
     rowColumns: ['_sync_scope_id', ...columns.map((entry) => entry.name)],
+    literalColumns: [],
     rowLayout: '',
     hasNestedJson: false,
     deletesFirst: true,

@@ -20,7 +20,6 @@ function createCatalog(before: readonly ShapeColumn[], now: readonly ShapeColumn
     sqlType: 'text',
     baseType: 'text',
     notNull: false,
-    domainNotNull: false,
     hasDefault: false,
     isGenerated: false,
   }));
@@ -36,6 +35,7 @@ function createCatalog(before: readonly ShapeColumn[], now: readonly ShapeColumn
     columns,
     columnByName: new Map(columns.map((one) => [one.name, one])),
     rowColumns: [],
+    literalColumns: [],
     rowLayout: '',
     hasNestedJson: false,
     deletesFirst: true,
@@ -53,6 +53,7 @@ function createCatalog(before: readonly ShapeColumn[], now: readonly ShapeColumn
         ]),
       ],
     ]),
+    literalColumns: [],
     rowLayout: '',
     shapeSet: '',
     tokenSecret: new Uint8Array(32),

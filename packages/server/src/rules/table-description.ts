@@ -48,8 +48,6 @@ export interface ColumnDescription {
   readonly integerRange?: IntegerRange;
   /** NOT NULL on the column or on a domain of its type. */
   readonly notNull: boolean;
-  /** NULL is refused by the type itself, so that a row literal with NULL in this place cannot be cast. */
-  readonly domainNotNull: boolean;
   /** A value appears without the client sending one: default, identity or domain default. */
   readonly hasDefault: boolean;
   /** `GENERATED ALWAYS` as expression or identity: a pushed value is ignored. */
@@ -79,6 +77,8 @@ export interface TableDescription {
   readonly columnByName: ReadonlyMap<string, ColumnDescription>;
   /** Every live column in the physical order of the row type, scope and unpublished ones included: the fields of a row literal. */
   readonly rowColumns: readonly string[];
+  /** Columns, unpublished ones included, whose type refuses NULL: a row literal has to give each of them a value. */
+  readonly literalColumns: readonly string[];
   /** Changes whenever a row literal made earlier may no longer cast to the row type or means something else. */
   readonly rowLayout: string;
   /** At least one published column is nested JSON on the wire, so its text is not yet canonical for a hash. */
