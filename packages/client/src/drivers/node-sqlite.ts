@@ -302,8 +302,12 @@ function groupedInsert(sql: string): string | null {
 
 /** The type of Node describes rows as objects whatever `setReturnArrays` says. */
 function rowValues(row: unknown): SqlValue[] {
-  if (!Array.isArray(row)) throw misuse('rows must arrive as arrays');
+  if (!isArrayOfValues(row)) throw misuse('rows must arrive as arrays');
   return row;
+}
+
+function isArrayOfValues(row: unknown): row is SqlValue[] {
+  return Array.isArray(row);
 }
 
 function misuse(why: string): SqliteFault {

@@ -63,7 +63,8 @@ function referencesOf(table: ResolvedTable, columns: readonly LocalColumn[], tab
     return foreignKey.columns.flatMap(({ from, to }) => {
       const column = columns.find((candidate) => candidate.wireName === from.toLowerCase());
       const parentColumn = (to ?? parent?.key.name ?? '').toLowerCase();
-      return column === undefined ? [] : [{ column, parentTable, parentColumn }];
+      const isIndexed = table.catalog.indexedColumns.some((name) => name.toLowerCase() === from.toLowerCase());
+      return column === undefined ? [] : [{ column, parentTable, parentColumn, isIndexed }];
     });
   });
 }
@@ -83,7 +84,7 @@ export function warningsOf(tables: readonly LocalTable[], resolved: readonly Res
       const column = reference.column.wireName;
       if (parent?.key.wireName !== reference.parentColumn)
         warnings.push({ code: 'foreign_key_target_not_key', table: wireName, column });
-      if (!found.indexedColumns.some((name) => name.toLowerCase() === column)) {
+      if (!reference.isIndexed) {
         warnings.push({ code: 'foreign_key_not_indexed', table: wireName, column });
       }
     }

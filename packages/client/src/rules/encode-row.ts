@@ -1,4 +1,5 @@
 import { isJsonObject, parseJson } from '@oversync/protocol';
+import type { JsonObject, JsonValue } from '@oversync/protocol';
 
 import { EncodeFault, encodeJsonColumn, encodeKeyText, encodeScalar } from './encode-value.ts';
 import type { LocalColumn, LocalTable } from './local-schema.ts';
@@ -94,14 +95,14 @@ export class RowEncoder {
 export function parseCaptured(payload: string, key: LocalColumn): ReadonlyMap<string, string | null> {
   const members = new Map<string, string | null>();
   const parsed = parseCapturedJson(payload, key);
-  for (const [name, value] of Object.entries(parsed)) {
+  for (const [name, value] of Object.entries<JsonValue>(parsed)) {
     if (value !== null && typeof value !== 'string') throw new EncodeFault('unsupported_value', name);
     members.set(name, value);
   }
   return members;
 }
 
-function parseCapturedJson(payload: string, key: LocalColumn): object {
+function parseCapturedJson(payload: string, key: LocalColumn): JsonObject {
   try {
     const parsed = parseJson(payload, { depthMax: CAPTURED_DEPTH_MAX });
     if (isJsonObject(parsed)) return parsed;

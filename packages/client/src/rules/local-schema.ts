@@ -48,6 +48,8 @@ export interface LocalReference {
   /** Wire name of the referenced table. */
   readonly parentTable: string;
   readonly parentColumn: string;
+  /** An index of the table begins with the column. Without one each change of a parent scans the table. */
+  readonly isIndexed: boolean;
 }
 
 export interface LocalTable {
@@ -82,8 +84,10 @@ export interface LocalSchema {
 }
 
 export interface SqliteFeatures {
-  /** `unhex` with an ignore list and exact casts of shortest REAL spellings: rows may be converted inside SQL. */
-  readonly convertsInSql: boolean;
+  /** `unhex` with an ignore list: BLOB columns can be managed. */
+  readonly hasUnhex: boolean;
+  /** Text and bound doubles give the same bits: REAL columns can be managed. */
+  readonly readsRealsExactly: boolean;
   /** `octet_length`, which reads no content. */
   readonly hasOctetLength: boolean;
 }

@@ -6,6 +6,7 @@ import { countColumn, onlyRow, textColumn } from './columns.ts';
 import { deleteAllRows } from './delete-all.ts';
 import { captureExistingRows } from './first-open.ts';
 import { clearOutbox } from './outbox.ts';
+import { withReferenceIndexes } from './reference-indexes.ts';
 import { DROP_LOCAL_SCHEMA } from './tables.sql.ts';
 import { beginApply, setApplyMode } from './transaction.ts';
 
@@ -15,7 +16,8 @@ import { beginApply, setApplyMode } from './transaction.ts';
  */
 export async function clearForDetach(tx: SqliteTx, schema: LocalSchema): Promise<readonly string[]> {
   await beginApply(tx);
-  const tables = await deleteAllRows(tx, schema);
+  const rowCount = countColumn(onlyRow(await tx.all('SELECT count(*) FROM _sync_row_state')), 0);
+  const tables = await withReferenceIndexes(tx, schema, rowCount, () => deleteAllRows(tx, schema));
   await tx.exec(CLEAR_SYNC_STATE);
   await clearOutbox(tx);
   await setApplyMode(tx, 0);

@@ -5,7 +5,14 @@ import type { Random } from '../ports/clock.ts';
 import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
 import type { Catalog } from '../rules/catalog.ts';
 import { describeTables, warningsOf } from '../rules/describe-tables.ts';
-import type { ConfigViolation, LocalSchema, LocalSchemaConfig, SchemaWarning } from '../rules/local-schema.ts';
+import type {
+  ConfigViolation,
+  LocalSchema,
+  LocalSchemaConfig,
+  LocalTable,
+  SchemaWarning,
+  SqliteFeatures,
+} from '../rules/local-schema.ts';
 import { sortViolations, validateTables } from '../rules/validate-tables.ts';
 import { loadCatalog, loadSchemaVersion } from './catalog.ts';
 import { loadClientState } from './client-state.ts';
@@ -87,15 +94,14 @@ async function validate(
   const catalog = await loadCatalog(tx, names);
   const features = await testSqlite(tx, catalog.sqliteVersion);
   const { violations, tables } = validateTables(config, catalog, RESERVED_TABLE_NAMES);
-  const all = [...violations, ...stateViolations(config, catalog)];
+  const described = describeTables(config, tables);
+  const all = [...violations, ...stateViolations(config, catalog), ...featureViolations(features, described)];
   if (features === null || all.length > 0) {
-    const unsupported: ConfigViolation[] = features === null ? [{ code: 'sqlite_unsupported' }] : [];
     throw new SyncError('config_invalid', {
       operation: 'open',
-      details: { violations: sortViolations([...unsupported, ...all]) },
+      details: { violations: sortViolations(all) },
     });
   }
-  const described = describeTables(config, tables);
   return {
     schema: {
       name: config.schema.trim(),
@@ -106,6 +112,18 @@ async function validate(
     },
     warnings: warningsOf(described, tables, catalog),
   };
+}
+
+/** What this build of SQLite lacks for these tables. */
+function featureViolations(features: SqliteFeatures | null, tables: readonly LocalTable[]): ConfigViolation[] {
+  if (features === null) return [{ code: 'sqlite_unsupported' }];
+  return tables.flatMap((table) =>
+    table.columns
+      .filter(({ kind }) =>
+        kind === 'real' ? !features.readsRealsExactly : (kind === 'blob' || kind === 'uuidBlob') && !features.hasUnhex,
+      )
+      .map((column): ConfigViolation => ({ code: 'sqlite_unsupported', table: table.wireName, column: column.wireName })),
+  );
 }
 
 /** Sync state that another schema name, or another generation of client, has left. */

@@ -19,13 +19,14 @@ UPDATE _sync_outbox_bundle SET state = 'none', source_id = '', source_bundle_id 
   canonical_request_hash = '', row_count = 0, remote_bundle_hash = '', remote_bundle_seq = 0 WHERE singleton_key = 1`;
 
 /**
- * Frozen rows become dirty rows again. A newer dirty row keeps its op and payload and takes the older base. New ordinals continue
- * after the existing ones in upload order.
+ * Frozen rows become dirty rows again, ahead of what was edited since. A newer dirty row of the key keeps its op, payload and place and
+ * takes the older base.
  */
 export const UNFREEZE_ROWS = `
 INSERT INTO _sync_dirty_rows(schema_name, table_name, key_json, op, base_row_version, payload, dirty_ordinal)
 SELECT schema_name, table_name, key_json, op, base_row_version, local_payload,
-  (SELECT COALESCE(MAX(dirty_ordinal), 0) FROM _sync_dirty_rows) + row_number() OVER (ORDER BY row_ordinal)
+  COALESCE((SELECT MIN(dirty_ordinal) FROM _sync_dirty_rows) - 1 - (SELECT count(*) FROM _sync_outbox_rows), 0)
+    + row_number() OVER (ORDER BY row_ordinal)
 FROM _sync_outbox_rows WHERE true ORDER BY row_ordinal
 ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET base_row_version = MIN(base_row_version, excluded.base_row_version)`;
 

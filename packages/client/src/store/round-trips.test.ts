@@ -26,9 +26,8 @@ function counting(driver: SqliteDriver, hidesRunMany: boolean): { readonly drive
       run: (sql, params) => ((calls += 1), tx.run(sql, params)),
       all: (sql, params) => ((calls += 1), tx.all(sql, params)),
     };
-    const { runMany } = tx;
-    if (hidesRunMany || runMany === undefined) return plain;
-    return { ...plain, runMany: (sql, rows) => ((calls += 1), runMany.call(tx, sql, rows)) };
+    if (hidesRunMany || tx.runMany === undefined) return plain;
+    return { ...plain, runMany: (sql, rows) => ((calls += 1), tx.runMany?.(sql, rows) ?? Promise.resolve()) };
   };
   const outer: SqliteDriver = {
     ...counted(driver),

@@ -20,7 +20,8 @@ export async function testSqlite(tx: SqliteTx, version: string): Promise<SqliteF
   const isCaptureExact = PROBES.every((probe, index) => Number(textColumn(printed[0] ?? [], index)) === probe);
   if (!isCaptureExact) return null;
   return {
-    convertsInSql: !isBelow(version, 3, 41) && (await readsRealsExactly(tx)),
+    hasUnhex: !isBelow(version, 3, 41),
+    readsRealsExactly: await readsRealsExactly(tx),
     hasOctetLength: !isBelow(version, 3, 43),
   };
 }

@@ -19,6 +19,7 @@ import { restoreIntents, setIntentsAside } from './intents.ts';
 import { clearOutbox, unfreezeOutbox } from './outbox.ts';
 import { emptyPage, fillSqlPayloads, PAGE_PAYLOAD } from './page.ts';
 import { QuarantineLog } from './set-aside.ts';
+import { withReferenceIndexes } from './reference-indexes.ts';
 import { clearSnapshotStage, countStagedRows } from './snapshot-stage.ts';
 import type { SnapshotApplyInput, SnapshotApplyResult } from './store-types.ts';
 import { beginApply, setApplyMode, translatingFaults } from './transaction.ts';
@@ -48,10 +49,13 @@ async function apply(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInpu
   await emptyPage(tx);
   const log = new QuarantineLog(input.quarantineMax);
   const hasIntents = await setIntentsAside(tx, schema);
-  const tables = await deleteAllRows(tx, schema);
+  const tables = await withReferenceIndexes(tx, schema, input.session.rowCount, async () => {
+    const emptied = await deleteAllRows(tx, schema);
+    await loadStagedRows(tx, schema, input);
+    return emptied;
+  });
   await tx.exec('DELETE FROM _sync_row_state; DELETE FROM _sync_dirty_rows');
   await clearBundleStage(tx);
-  await loadStagedRows(tx, schema, input);
   await tx.run(SAVE_STAGED_STATE, [input.session.snapshotId]);
   await saveLifecycle(tx, schema.name, {
     name: 'attached',
