@@ -53,7 +53,6 @@ function createCatalog(before: readonly ShapeColumn[], now: readonly ShapeColumn
         ]),
       ],
     ]),
-    literalColumns: [],
     rowLayout: '',
     shapeSet: '',
     tokenSecret: new Uint8Array(32),
