@@ -30,6 +30,8 @@ export const CONFLICT_ATTEMPTS_MAX = 10;
 export const QUARANTINE_LIMIT = 100;
 /** Requests that one call may spend on finding the row a server refuses without naming it. */
 export const BISECT_REQUESTS_MAX = 16;
+/** Calls in a row that end with a 500 for the same content before that content, not the server, is held responsible. */
+export const SERVER_FAILURES_BEFORE_BISECT = 3;
 /** (option) Durable outcomes kept. */
 export const OUTCOME_LIMIT = 10_000;
 

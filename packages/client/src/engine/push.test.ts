@@ -608,6 +608,30 @@ describe('rows the server refuses', () => {
     expect(Object.keys(server.rowsOf('users'))).toEqual(['u1']);
   });
 
+  it('[T71] content that gives a 500 in three calls in a row is searched for the row at fault', async () => {
+    const { server, device } = await start({ options: { retryPolicy: { enabled: false } } });
+    device.sql(insertUsers(1, 8));
+    const isBad = () => JSON.stringify(chunksOf(server).at(-1)?.['rows']).includes('"u5"');
+    refuseWhile(server, isBad, () => refuse(500, 'push_session_commit_failed'));
+    for (let call = 1; call <= 2; call += 1) {
+      await expect(device.client.pushPending()).rejects.toMatchObject({ code: 'http_error', details: { status: 500 } });
+      expect(outboxState(device)).toBe('prepared');
+    }
+    expect((await device.client.pushPending()).quarantined).toMatchObject([{ key: 'u5', code: 'server_rejected' }]);
+    expect(Object.keys(server.rowsOf('users'))).toHaveLength(7);
+  });
+
+  it('[T71] a success in between starts the count again', async () => {
+    const { server, device } = await start({ options: { retryPolicy: { enabled: false } } });
+    device.sql(insertUsers(1, 1));
+    for (const isFailing of [true, true, false, true, true]) {
+      if (isFailing) server.override('push_session_create', () => refuse(500, 'x'));
+      await device.client.pushPending().catch(() => undefined);
+      if (!isFailing) device.sql("UPDATE users SET name = 'again'");
+    }
+    expect(await device.client.pendingSyncStatus()).toMatchObject({ quarantinedRowCount: 0, pendingRowCount: 1 });
+  });
+
   it('[T71] a call sets aside at most so many rows', async () => {
     const { server, device } = await start({ options: { quarantineLimit: 2 } });
     device.sql(insertUsers(1, 5));

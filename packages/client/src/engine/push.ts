@@ -1,10 +1,14 @@
-import { SyncError } from '@oversync/protocol';
+import { SyncError, isSyncError } from '@oversync/protocol';
 
+import type { Refusal } from '../http/request-reply.ts';
+import { SERVER_FAILURES_BEFORE_BISECT } from '../limits.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { loadClientState } from '../store/client-state.ts';
 import type { Outbox } from '../store/client-state.ts';
 import { freezeOutbox } from '../store/freeze.ts';
 import { replayCommittedBundle } from '../store/replay.ts';
+import { countServerFailure, forgetServerFailures } from '../store/session-notes.ts';
+import { withTransaction } from '../store/transaction.ts';
 import type { ConflictSummary, FreezeResult, QuarantineRef } from '../store/store-types.ts';
 import { fetchCommittedRows } from './committed-rows.ts';
 import { emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
@@ -12,6 +16,7 @@ import type { Call } from './engine.ts';
 import { ConflictBudget, resolveContestedRows, resolvePushConflict } from './push-conflict.ts';
 import { RejectionPlan, settleRejection } from './push-rejection.ts';
 import { uploadBundle } from './push-upload.ts';
+import type { UploadOutcome } from './push-upload.ts';
 import { loadSyncStatus } from './status.ts';
 import type { SyncStatus } from './status.ts';
 
@@ -35,6 +40,15 @@ export interface PushReport {
 type Prepared = Extract<Outbox, { readonly state: 'prepared' }>;
 type Committed = Extract<Outbox, { readonly state: 'committed_remote' }>;
 
+const SERVER_FAULT: Refusal = { status: 500, serverCode: '', body: null, retryAfterMs: null };
+
+/** True for a 500, also after retries. Any other 5xx says something about now, not about the content. */
+function isServerFault(error: unknown): boolean {
+  if (!isSyncError(error)) return false;
+  if (error.code === 'retry_exhausted') return isServerFault(error.cause);
+  return error.code === 'http_error' && error.details['status'] === 500;
+}
+
 /** One push call: what it has achieved, and what it remembers over its bundles. */
 class PushRun {
   readonly bundles: PushedBundle[] = [];
@@ -42,6 +56,8 @@ class PushRun {
   readonly rejections = new RejectionPlan();
   readonly #call: Call;
   readonly #capabilities: ServerCapabilities;
+  /** Set once the server has failed often enough for the same content. */
+  #blamesContent = false;
   /** Highest dirty ordinal of the freeze that is being pushed; `null` = take what is there. */
   #ordinalMax: bigint | null = null;
 
@@ -96,7 +112,7 @@ class PushRun {
     if (outbox.state === 'committed_remote') return this.#replay(outbox);
     const { lifecycle } = await loadClientState(this.#call.engine.driver);
     const lease = 'initializationId' in lifecycle ? lifecycle.initializationId : null;
-    const outcome = await uploadBundle(this.#call, this.#capabilities, outbox, lease);
+    const outcome = await this.#upload(outbox, lease);
     switch (outcome.kind) {
       case 'committed':
         return this.#replay(outcome.outbox);
@@ -106,6 +122,20 @@ class PushRun {
       case 'rejected':
         await settleRejection(this.#call, outbox, outcome.refusal, this.rejections);
         return false;
+    }
+  }
+
+  /** A 500 that comes back call after call for the same content is taken for a refusal of that content (client.md 6.8). */
+  async #upload(outbox: Prepared, lease: string | null): Promise<UploadOutcome> {
+    try {
+      return await uploadBundle(this.#call, this.#capabilities, outbox, lease);
+    } catch (error) {
+      if (!isServerFault(error)) throw error;
+      const { driver } = this.#call.engine;
+      const count = await withTransaction(driver, this.#call.operation, (tx) => countServerFailure(tx, outbox.requestHash));
+      if (count >= SERVER_FAILURES_BEFORE_BISECT) this.#blamesContent = true;
+      if (!this.#blamesContent) throw error;
+      return { kind: 'rejected', refusal: SERVER_FAULT };
     }
   }
 
@@ -123,6 +153,7 @@ class PushRun {
     noteQuarantined(call, result.quarantined);
     emitTables(call, result.tables);
     this.rejections.noteCommitted();
+    await forgetServerFailures(call.engine.driver);
     this.bundles.push({ bundleSeq: outbox.bundleSeq, sourceBundleId: outbox.sourceBundleId, rowCount: result.committedRowCount });
     return true;
   }

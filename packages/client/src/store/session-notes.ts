@@ -78,3 +78,18 @@ export function saveServerSuccessor(tx: SqliteTx, sourceId: string | null): Prom
 export function loadServerSuccessor(tx: SqliteTx): Promise<string | null> {
   return loadMeta(tx, SUCCESSOR_NOTE);
 }
+
+const FAILURE_NOTE = 'push_failures';
+
+/** Counts one more call that ended with a server fault for this content. Returns how many there were in a row. */
+export async function countServerFailure(tx: SqliteTx, requestHash: string): Promise<number> {
+  const note = await loadNote(tx, FAILURE_NOTE);
+  const before = note?.['requestHash'] === requestHash ? (parseInt64(note['count']) ?? 0n) : 0n;
+  const count = Number(before) + 1;
+  await saveMeta(tx, FAILURE_NOTE, stringifyJson({ requestHash, count }));
+  return count;
+}
+
+export async function forgetServerFailures(tx: SqliteTx): Promise<void> {
+  if ((await loadMeta(tx, FAILURE_NOTE)) !== null) await saveMeta(tx, FAILURE_NOTE, null);
+}
