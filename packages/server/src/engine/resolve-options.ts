@@ -13,6 +13,7 @@ import {
 } from '../limits.ts';
 import { SILENT_LOGGER } from './events.ts';
 import { OptionReader } from './option-reader.ts';
+import { createSafeLogger } from './safe-logger.ts';
 import type { NullableNumericOptions, NumericOptions, ResolvedOptions, SyncServerOptions } from './options.ts';
 
 /** Options without a numeric default. */
@@ -146,7 +147,7 @@ function readHostParts(reader: OptionReader, options: SyncServerOptions) {
     adoption: reader.choice('adoption', ['auto', 'refuse']),
     bootstrapPolicy: reader.choice('bootstrapPolicy', ['apply', 'check']),
     onEvent: reader.optionalFunction('onEvent') ? options.onEvent : undefined,
-    logger: options.logger ?? SILENT_LOGGER,
+    logger: createSafeLogger(options.logger ?? SILENT_LOGGER),
   };
 }
 
