@@ -6,14 +6,10 @@ import { formatColumnSet, parseColumnSet } from './push-column-set.ts';
 import { createCatalog, describeColumn, describeTable } from './test-table.ts';
 
 const USERS = describeTable('users', [describeColumn('name', 'text'), describeColumn('age', 'integer')], { deletesFirst: false });
-const NOTES = describeTable(
-  'notes',
-  [describeColumn('body', 'text', { hasDefault: true, sqlType: 'public.present' })],
-  {
-    tableId: 2,
-    keyKind: 'uuid',
-  },
-);
+const NOTES = describeTable('notes', [describeColumn('body', 'text', { hasDefault: true, sqlType: 'public.present' })], {
+  tableId: 2,
+  keyKind: 'uuid',
+});
 const CATALOG = createCatalog(USERS, NOTES);
 const STAGED = { pushRow: '"sync".push_row', scopeId: "o'hara", scopePk: '7', pushId: '2f2d3f7a-cd1f-42b9-8d08-c4d2b45d9f88' };
 const ROWS = `FROM "sync".push_row p WHERE p.scope_pk=7 AND p.push_id='2f2d3f7a-cd1f-42b9-8d08-c4d2b45d9f88'`;
