@@ -1,3 +1,6 @@
+export { isSyncError, SyncError } from '@oversync/protocol';
+export type { ErrorCode } from '@oversync/protocol';
+
 export { createSyncServer } from './create-sync-server.ts';
 export type { FetchPlatform, SyncServer } from './create-sync-server.ts';
 export type { BootstrapResult } from './engine/bootstrap.ts';

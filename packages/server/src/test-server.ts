@@ -98,15 +98,16 @@ export interface TestServerOptions extends Partial<SyncServerOptions> {
   readonly ddl?: string;
   readonly skipsBootstrap?: boolean;
   readonly poolMax?: number;
+  readonly preparedStatements?: boolean;
 }
 
 /** Credentials of the tests: `scope` or `scope/user` in the Authorization header. */
 export async function openTestServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const { ddl = NOTES_DDL, skipsBootstrap = false, poolMax = 6, ...overrides } = options;
+  const { ddl = NOTES_DDL, skipsBootstrap = false, poolMax = 6, preparedStatements = false, ...overrides } = options;
   const database = await createTestDatabase();
   const pool = new Pool({ connectionString: database.url, max: poolMax, connectionTimeoutMillis: 5000 });
   pool.on('error', () => {});
-  const db = createPgDatabase(pool);
+  const db = createPgDatabase(pool, { preparedStatements });
   const counting = new CountingPostgres(db);
   const events: ServerEvent[] = [];
   const create = (more: Partial<SyncServerOptions>): SyncServer =>
