@@ -104,5 +104,23 @@ test('a boolean column that became text, and the other way round, keeps its mean
 });
 
 test('a shape that was never recorded is a fault, not a guess', () => {
-  expect(() => rerenderRows(row('{"id":"a"}'), ['4:7'], createCatalog([column('id')], [column('id')]))).toThrow('shape 7');
+  expect(() => rerenderRows(row('{"id":"a"}'), ['4:7'], createCatalog([column('id')], [column('id')]))).toThrow('shapes 7 to 2');
+});
+
+test('a column that was dropped and added again does not get its old value back', () => {
+  const dropped = createCatalog([column('id')], [column('id')]);
+  const catalog: Catalog = {
+    ...dropped,
+    shapes: new Map([
+      [
+        4,
+        new Map([
+          [0, { tableId: 4, shapeId: 0, columns: [column('a', 'integer'), column('id')] }],
+          [1, { tableId: 4, shapeId: 1, columns: [column('id')] }],
+          [2, { tableId: 4, shapeId: 2, columns: [column('a', 'integer', { missingValue: '"7"' }), column('id')] }],
+        ]),
+      ],
+    ]),
+  };
+  expect(rerenderRows(row('{"a":"1","id":"a"}'), ['4:0'], catalog)).toBe(row('{"a":"7","id":"a"}'));
 });

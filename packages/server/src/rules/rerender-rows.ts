@@ -40,27 +40,44 @@ function rerenderRow(row: JsonObject, shapeByTable: ReadonlyMap<number, number>,
   if (table === undefined) return undefined;
   const shapeId = shapeByTable.get(table.tableId);
   if (!isJsonObject(payload) || shapeId === undefined || shapeId === table.shapeId) return stringifyJson(row);
-  const shapes = catalog.shapes.get(table.tableId);
-  const oldShape = shapes?.get(shapeId);
-  const newShape = shapes?.get(table.shapeId);
-  if (oldShape === undefined || newShape === undefined)
-    throw new Error(`shape ${String(shapeId)} of ${table.name} is not recorded`);
-  return stringifyJson({ ...row, payload: rerenderPayload(payload, oldShape, newShape, table) });
+  return stringifyJson({ ...row, payload: rerenderPayload(payload, listShapes(catalog, table, shapeId)) });
 }
 
-function rerenderPayload(payload: JsonObject, oldShape: TableShape, newShape: TableShape, table: TableDescription): JsonObject {
-  const oldColumns = new Map(oldShape.columns.map((column) => [column.name, column]));
-  const rendered = createJsonObject();
-  for (const column of newShape.columns) {
-    if (!table.columnByName.has(column.name)) continue;
-    const old = oldColumns.get(column.name);
+/**
+ * The shapes from the stored one to the current one. Rendering goes through all of them: a column that was dropped and added again is
+ * another column, although it has the old name.
+ */
+function listShapes(catalog: Catalog, table: TableDescription, storedShapeId: number): readonly TableShape[] {
+  const shapes = [...(catalog.shapes.get(table.tableId)?.values() ?? [])]
+    .filter((shape) => shape.shapeId >= storedShapeId && shape.shapeId <= table.shapeId)
+    .sort((left, right) => left.shapeId - right.shapeId);
+  if (shapes[0]?.shapeId !== storedShapeId || shapes.at(-1)?.shapeId !== table.shapeId) {
+    throw new Error(`shapes ${String(storedShapeId)} to ${String(table.shapeId)} of ${table.name} are not all recorded`);
+  }
+  return shapes;
+}
+
+function rerenderPayload(payload: JsonObject, shapes: readonly TableShape[]): JsonObject {
+  let rendered = payload;
+  for (const [index, shape] of shapes.entries()) {
+    const previous = shapes[index - 1];
+    if (previous !== undefined) rendered = projectPayload(rendered, previous, shape);
+  }
+  return rendered;
+}
+
+function projectPayload(payload: JsonObject, from: TableShape, to: TableShape): JsonObject {
+  const known = new Map(from.columns.map((column) => [column.name, column]));
+  const projected = createJsonObject();
+  for (const column of to.columns) {
+    const old = known.get(column.name);
     const value = payload[column.name];
-    rendered[column.name] =
+    projected[column.name] =
       old === undefined || value === undefined
         ? parseJson(column.missingValue, { depthMax: STORED_DEPTH_MAX })
         : convertValue(value, old, column);
   }
-  return rendered;
+  return projected;
 }
 
 /** A column that changed between nested JSON, JSON text, boolean and text keeps its meaning as far as text can carry it. */
