@@ -7,7 +7,8 @@ import type { PlatformPorts } from '../ports/platform.ts';
 import { SqliteFault, sqliteFaultKind } from '../ports/sqlite-fault.ts';
 import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import { createNodePlatform } from './node-platform.ts';
-import { WrittenTables, eachStatement } from './written-tables.ts';
+import { nativeExec, nativePrepare, observeDirectCalls } from './direct-calls.ts';
+import { WrittenTables, eachStatement, endsTransaction, isRollback } from './written-tables.ts';
 
 /** Prepared statements kept per connection; the engine uses about twenty per table, and the least recently used one is dropped. */
 const STATEMENTS_MAX = 400;
@@ -26,12 +27,12 @@ const SQLITE_MISUSE = 21;
 
 /** A `SqliteDriver` over `node:sqlite` that can also be closed. */
 export interface NodeSqliteDriver extends SqliteDriver {
-  /** The connection, for the application's own SQL between the calls of the engine. */
-  readonly database: DatabaseSync;
   /**
-   * Calls `listener` with the lower-case names of the tables that a commit wrote, for commits made through this driver. Writes made
-   * directly through `database` are captured, but nobody is told; `client.notifyTablesChanged` does that.
+   * The connection, for the application's own SQL. A write through it throws while a transaction of the driver is open, because it would
+   * become a part of that transaction; `driver.run`, `driver.transaction` and `client.write` wait for their turn instead.
    */
+  readonly database: DatabaseSync;
+  /** Calls `listener` with the lower-case names of the tables that a commit wrote, through the driver or through `database`. */
   onCommit(listener: (tables: readonly string[]) => void): () => void;
   /** Closes the connection if the driver opened it; a connection that was handed in stays open. */
   close(): void;
@@ -40,8 +41,9 @@ export interface NodeSqliteDriver extends SqliteDriver {
 /**
  * Wraps a database of `node:sqlite`.
  *
- * Writes made directly through `database` are captured by the triggers like any other write. They must not be made while the engine
- * is inside a transaction; since every call is synchronous that can only happen inside a callback of the engine.
+ * Writes made directly through `database` are captured and announced like any other write, with statements prepared after this call.
+ * They throw while a transaction of the driver is open. That is the case between two `await`s of the engine, so an application that
+ * writes at any time uses `client.write` or the driver, which wait for their turn.
  *
  * @param target Path of the file (or `:memory:`), or a connection that is already open. One connection must have one driver.
  *
@@ -68,11 +70,18 @@ class NodeDriver implements NodeSqliteDriver {
   readonly #inTransaction = new AsyncLocalStorage<OpenTransaction>();
   readonly #commitListeners = new Set<(tables: readonly string[]) => void>();
   #tail: Promise<unknown> = Promise.resolve();
+  /** Looks at direct statements while a transaction is open. */
+  #inspector: WrittenTables | null = null;
+  #isTransactionOpen = false;
 
   constructor(database: DatabaseSync, isOwned: boolean) {
     this.database = database;
     this.#connection = new Connection(database);
     this.#isOwned = isOwned;
+    observeDirectCalls(database, {
+      statement: (sql, native) => this.#direct(sql, native),
+      script: (sql, native) => this.#directScript(sql, native),
+    });
     const location = database.location();
     this.platform = createNodePlatform(location === null ? null : realpathSync(location));
   }
@@ -161,9 +170,11 @@ class NodeDriver implements NodeSqliteDriver {
     const connection = this.#connection;
     const state: OpenTransaction = { isOpen: true };
     connection.run(mode === 'immediate' ? 'BEGIN IMMEDIATE' : 'BEGIN', []);
+    this.#isTransactionOpen = true;
     try {
       const result = await this.#inTransaction.run(state, () => fn(new Transaction(connection, state)));
       connection.run('COMMIT', []);
+      this.#isTransactionOpen = false;
       this.#announce();
       return result;
     } catch (error) {
@@ -172,7 +183,40 @@ class NodeDriver implements NodeSqliteDriver {
       throw error;
     } finally {
       state.isOpen = false;
+      this.#isTransactionOpen = false;
     }
+  }
+
+  #direct<T>(sql: string, native: () => T): T {
+    return this.#announcing(() => this.#directStatement(sql, native));
+  }
+
+  #directScript(sql: string, native: () => void): void {
+    if (this.#connection.writes === null && !this.#isTransactionOpen) {
+      native();
+      return;
+    }
+    this.#announcing(() => {
+      for (const statement of eachStatement(this.database, sql))
+        this.#directStatement(statement.sourceSQL, () => statement.run());
+    });
+  }
+
+  #directStatement<T>(sql: string, native: () => T): T {
+    this.#checkDirect(sql);
+    const { writes } = this.#connection;
+    writes?.note(sql);
+    const result = native();
+    if (writes !== null && isRollback(sql)) writes.forget();
+    return result;
+  }
+
+  /** A write between two awaits of the engine would be committed, rolled back and taken for the engine's own. */
+  #checkDirect(sql: string): void {
+    if (!this.#isTransactionOpen) return;
+    this.#inspector ??= new WrittenTables(this.database);
+    if (!endsTransaction(sql) && this.#inspector.tablesOf(sql).length === 0) return;
+    throw misuse('the driver is inside a transaction: use client.write or the driver, which wait for their turn');
   }
 }
 
@@ -219,7 +263,7 @@ class Connection {
   }
 
   exec(sql: string): void {
-    translating(() => (this.writes === null ? this.#database.exec(sql) : this.#execNoting(this.writes, sql)));
+    translating(() => (this.writes === null ? nativeExec(this.#database, sql) : this.#execNoting(this.writes, sql)));
   }
 
   run(sql: string, params: readonly SqlValue[]): { readonly changes: number } {
@@ -270,7 +314,7 @@ class Connection {
       this.#statements.set(sql, known);
       return known;
     }
-    const statement = this.#database.prepare(sql);
+    const statement = nativePrepare(this.#database, sql);
     statement.setReadBigInts(true);
     statement.setReturnArrays(true);
     this.#statements.set(sql, statement);

@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
+import { nativePrepare } from './direct-calls.ts';
 import type { ProgramStep, SchemaRoots } from '../rules/touched-tables.ts';
 import { touchedTables } from '../rules/touched-tables.ts';
 
@@ -8,6 +9,10 @@ const STATEMENTS_MAX = 1000;
 
 /** Statements that are not worth a look. WITH may begin a write. */
 const NEVER_WRITES = /^(?:SELECT|EXPLAIN|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b/i;
+
+const WHOLE_ROLLBACK = /^ROLLBACK(?!.*\bTO\b)/i;
+
+const TRANSACTION_CONTROL = /^(?:BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i;
 
 /** Space, comments and empty statements: EXPLAIN would explain the empty statement. */
 const BEFORE_STATEMENT = /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/;
@@ -40,10 +45,15 @@ export class WrittenTables {
 
   /** To be called before a statement runs. */
   note(sql: string): void {
+    for (const table of this.tablesOf(sql)) this.#noted.add(table);
+  }
+
+  /** The tables that a statement may write. */
+  tablesOf(sql: string): readonly string[] {
     const statement = sql.replace(BEFORE_STATEMENT, '');
-    if (NEVER_WRITES.test(statement)) return;
+    if (NEVER_WRITES.test(statement)) return [];
     this.#forgetOldSchema();
-    for (const table of this.#tablesOf(statement)) this.#noted.add(table);
+    return this.#tablesOf(statement);
   }
 
   /** The tables written since the last call; empty when no row has changed. To be called after every commit. */
@@ -56,7 +66,7 @@ export class WrittenTables {
     return tables;
   }
 
-  /** A transaction was rolled back. */
+  /** A transaction was rolled back: `total_changes()` still counts what it undid. */
   forget(): void {
     this.take();
   }
@@ -104,7 +114,7 @@ export class WrittenTables {
 }
 
 function arrays(database: DatabaseSync, sql: string): StatementSync {
-  const statement = database.prepare(sql);
+  const statement = nativePrepare(database, sql);
   statement.setReturnArrays(true);
   return statement;
 }
@@ -124,6 +134,16 @@ function programStep(row: readonly unknown[]): ProgramStep {
   return { opcode: String(row[1]), p1: Number(row[2]), p2: Number(row[3]), p3: Number(row[4]), p5: Number(row[6]) };
 }
 
+/** True for a ROLLBACK of the whole transaction. */
+export function isRollback(sql: string): boolean {
+  return WHOLE_ROLLBACK.test(sql.replace(BEFORE_STATEMENT, ''));
+}
+
+/** True for statements that begin or end a transaction. */
+export function endsTransaction(sql: string): boolean {
+  return TRANSACTION_CONTROL.test(sql.replace(BEFORE_STATEMENT, ''));
+}
+
 /** The statements of a text one by one; each must be run before the next is asked for, because it may create what that one uses. */
 export function* eachStatement(database: DatabaseSync, sql: string): Generator<StatementSync> {
   for (let rest = sql; rest.trim() !== '';) {
@@ -137,7 +157,7 @@ export function* eachStatement(database: DatabaseSync, sql: string): Generator<S
 /** `null` when only comments are left, which Node reports as an argument of the wrong kind. */
 function prepareFirst(database: DatabaseSync, sql: string): StatementSync | null {
   try {
-    return database.prepare(sql);
+    return nativePrepare(database, sql);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE') return null;
     throw error;
