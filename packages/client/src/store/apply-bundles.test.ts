@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import { checkIncomingRows } from '../rules/check-incoming.ts';
 import { applyBundles } from './apply-bundles.ts';
+import { stageBundleRows } from './bundle-stage.ts';
 import { loadClientState } from './client-state.ts';
 import type { PulledBundle } from './store-types.ts';
 import { APPLY, dirty, openAttached, query, serverRow } from './test-local.ts';
@@ -231,5 +232,142 @@ describe('applying pulled bundles', () => {
     const apply = applyBundles(local.driver, local.schema, [bundle(local, 1n)], { ...APPLY, pullWithPending: 'reject' });
     await expect(apply).rejects.toMatchObject({ code: 'dirty_state_rejected', details: { dirtyCount: 1 } });
     expect(await checkpoint(local)).toBe(0n);
+  });
+
+  test('[T83] a pending row whose parent the server deletes without a cascade gives way to the server', async () => {
+    const local = await openAttached(`CREATE TABLE parents (id TEXT PRIMARY KEY NOT NULL);
+      CREATE TABLE children (id TEXT PRIMARY KEY NOT NULL, parent_id TEXT REFERENCES parents(id))`);
+    await applyBundles(local.driver, local.schema, [bundle(local, 1n, serverRow('parents', 'p', 1n, {}))], APPLY);
+    local.driver.database.exec(`INSERT INTO children VALUES ('c', 'p')`);
+    const result = await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 2n, serverRow('parents', 'p', 2n, null))],
+      APPLY,
+    );
+    expect(result).toMatchObject({ stopped: null, lastBundleSeqSeen: 2n });
+    expect(result.quarantined).toEqual([{ table: 'children', key: 'c', op: 'INSERT', origin: 'pull', code: 'foreign_key' }]);
+    expect(query(local, 'SELECT id FROM children UNION ALL SELECT id FROM parents')).toEqual([]);
+  });
+
+  test('[T83] RESTRICT: pending children give way to the deletion of their parent', async () => {
+    const local = await openAttached(`CREATE TABLE parents (id TEXT PRIMARY KEY NOT NULL);
+      CREATE TABLE children (id TEXT PRIMARY KEY NOT NULL, parent_id TEXT REFERENCES parents(id) ON DELETE RESTRICT)`);
+    await applyBundles(local.driver, local.schema, [bundle(local, 1n, serverRow('parents', 'p', 1n, {}))], APPLY);
+    local.driver.database.exec(`INSERT INTO children VALUES ('c', 'p')`);
+    const result = await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 2n, serverRow('parents', 'p', 2n, null))],
+      APPLY,
+    );
+    expect(result.quarantined.map(({ key, code }) => [key, code])).toEqual([['c', 'foreign_key']]);
+    expect(query(local, 'SELECT id FROM parents')).toEqual([]);
+  });
+
+  test('[T83] a synced row that was edited into a clash goes back to what the server has', async () => {
+    const local = await openAttached(USERS, { tables: [{ tableName: 'users', syncKeyColumnName: 'id', captureBase: true }] });
+    await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 1n, serverRow('users', 'a', 1n, { name: 'A', email: '1' }))],
+      APPLY,
+    );
+    local.driver.database.exec(`UPDATE users SET email = '2'`);
+    const result = await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 2n, serverRow('users', 'b', 2n, { name: 'B', email: '2' }))],
+      APPLY,
+    );
+    expect(result.quarantined.map(({ key, code, op }) => [key, code, op])).toEqual([['a', 'unique_local', 'UPDATE']]);
+    expect(query(local, 'SELECT id, email FROM users ORDER BY id')).toEqual([
+      { id: 'a', email: '1' },
+      { id: 'b', email: '2' },
+    ]);
+  });
+
+  test('[T83] a clash with a synced row whose server state is not known needs a rebuild', async () => {
+    const local = await openAttached(USERS);
+    await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 1n, serverRow('users', 'a', 1n, { name: 'A', email: '1' }))],
+      APPLY,
+    );
+    local.driver.database.exec(`UPDATE users SET email = '2'`);
+    const result = await applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 2n, serverRow('users', 'b', 2n, { name: 'B', email: '2' }))],
+      APPLY,
+    );
+    expect(result).toMatchObject({ stopped: { reason: 'apply_failed', bundleSeq: 2n }, quarantined: [] });
+    expect(query(local, 'SELECT id, email FROM users')).toEqual([{ id: 'a', email: '2' }]);
+    expect(dirty(local)).toHaveLength(1);
+  });
+
+  test('[T83] too many rows in the way fail the call and keep the checkpoint', async () => {
+    const local = await openAttached(USERS);
+    local.driver.database.exec(`INSERT INTO users VALUES ('mine', 'Mine', 'e@x')`);
+    const apply = applyBundles(
+      local.driver,
+      local.schema,
+      [bundle(local, 1n, serverRow('users', 'a', 1n, { name: 'A', email: 'e@x' }))],
+      {
+        ...APPLY,
+        quarantineMax: 0,
+      },
+    );
+    await expect(apply).rejects.toMatchObject({ code: 'quarantine_limit_reached' });
+    expect(query(local, 'SELECT id FROM users')).toEqual([{ id: 'mine' }]);
+    expect(await checkpoint(local)).toBe(0n);
+  });
+
+  test('[T84] [K38] a large bundle comes from the stage, BLOBs included, and only as a whole', async () => {
+    const local = await openAttached('CREATE TABLE files (id TEXT PRIMARY KEY NOT NULL, data BLOB)');
+    const rows = checkIncomingRows(
+      local.schema,
+      Array.from({ length: 300 }, (_, index) => serverRow('files', `f${index}`, 5n, { data: index % 2 === 0 ? null : '/w==' })),
+    );
+    for (let start = 0; start < rows.length; start += 100) {
+      await local.driver.transaction('immediate', (tx) => stageBundleRows(tx, 5n, start, rows.slice(start, start + 100)));
+    }
+    const staged: PulledBundle = { bundleSeq: 5n, staged: true };
+    const result = await applyBundles(local.driver, local.schema, [bundle(local, 4n), staged, bundle(local, 6n)], APPLY);
+    expect(result).toMatchObject({ lastBundleSeqSeen: 6n, appliedBundleCount: 3, tables: ['files'] });
+    expect(query(local, `SELECT count(*) AS n, count(data) AS blobs, max(hex(data)) AS hex FROM files`)).toEqual([
+      { n: 300, blobs: 150, hex: 'FF' },
+    ]);
+    expect(query(local, 'SELECT count(*) AS n FROM temp._oversync_page')).toEqual([{ n: 0 }]);
+  });
+
+  test('a key that comes back in a later bundle of the same transaction ends with the later row', async () => {
+    const local = await openAttached(USERS);
+    const bundles = [
+      bundle(local, 1n, serverRow('users', 'a', 1n, { name: '1', email: 'x' })),
+      bundle(local, 2n, serverRow('users', 'a', 2n, { name: '2', email: 'y' })),
+      bundle(local, 3n, serverRow('users', 'a', 3n, null)),
+      bundle(local, 4n, serverRow('users', 'b', 4n, { name: '4', email: 'y' })),
+      bundle(local, 5n, serverRow('users', 'a', 5n, { name: '5', email: 'x' })),
+    ];
+    const result = await applyBundles(local.driver, local.schema, bundles, APPLY);
+    expect(result).toMatchObject({ lastBundleSeqSeen: 5n, appliedBundleCount: 5, stopped: null });
+    expect(query(local, 'SELECT id, name FROM users ORDER BY id')).toEqual([
+      { id: 'a', name: '5' },
+      { id: 'b', name: '4' },
+    ]);
+  });
+
+  test('[T19] capture works again after an error inside an apply', async () => {
+    const local = await openAttached(USERS);
+    const failing = local.driver.transaction('immediate', async (tx) => {
+      await tx.run('UPDATE _sync_apply_state SET apply_mode = 1');
+      await tx.run(`INSERT INTO users(id) VALUES ('quiet')`);
+      throw new Error('cancelled');
+    });
+    await expect(failing).rejects.toThrow('cancelled');
+    local.driver.database.exec(`INSERT INTO users(id) VALUES ('loud')`);
+    expect(dirty(local).map((row) => row[1])).toEqual(['{"id":"loud"}']);
   });
 });

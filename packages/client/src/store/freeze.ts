@@ -28,7 +28,7 @@ import {
 } from './freeze.sql.ts';
 import { insertRows } from './insert-rows.ts';
 import { dropNoOpRecords } from './no-op-records.ts';
-import { retryQuarantined, waitingChildren } from './quarantine-actions.ts';
+import { requeueQuarantined, waitingChildren } from './requeue-quarantined.ts';
 import type { FreezeInput, FreezeResult, QuarantineRef } from './store-types.ts';
 import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
 import { withDurableTransaction } from './transaction.ts';
@@ -75,7 +75,7 @@ async function releaseRequeued(tx: SqliteTx, schema: LocalSchema): Promise<void>
   if (released.length === 0) return;
   await tx.run(REBASE_REQUEUED);
   await tx.run(RELEASE_REQUEUED);
-  await retryQuarantined(tx, schema, await waitingChildren(tx, schema, released));
+  await requeueQuarantined(tx, schema, await waitingChildren(tx, schema, released));
 }
 
 /** Without indivisible groups the soft limit bounds the plan, so that a huge dirty set is not sorted as a whole. */

@@ -19,18 +19,6 @@ export const LOAD_QUARANTINED = `SELECT ${COLUMNS} ${FROM} WHERE q.schema_name =
 /** Identity. */
 export const DROP_QUARANTINED = 'DELETE FROM _oversync_quarantine WHERE schema_name = ? AND table_name = ? AND key_json = ?';
 
-/** Identity. A newer unsent edit of the key keeps its payload and takes the older base. */
-export const QUEUE_QUARANTINED = `
-INSERT INTO _sync_dirty_rows(schema_name, table_name, key_json, op, base_row_version, payload, dirty_ordinal)
-SELECT schema_name, table_name, key_json, op, base_row_version, payload, COALESCE((SELECT MAX(dirty_ordinal) FROM _sync_dirty_rows), 0) + 1
-FROM _oversync_quarantine WHERE schema_name = ? AND table_name = ? AND key_json = ?
-ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET base_row_version = excluded.base_row_version`;
-
-/** Schema, JSON array of tables. Rows that waited for a parent. */
-export const WAITING_FOR_PARENT = `
-SELECT table_name, key_json FROM _oversync_quarantine WHERE schema_name = ? AND code = 'foreign_key'
-AND table_name IN (SELECT value FROM json_each(?)) ORDER BY table_name, key_json`;
-
 /** Rows set aside by an attach, oldest first: rows, rows to leave out. */
 export const LIST_DISCARDED = `
 SELECT table_name, key_json, op, payload FROM _oversync_discarded ORDER BY dirty_ordinal, table_name, key_json LIMIT ? OFFSET ?`;

@@ -2,23 +2,16 @@ import type { SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import { keyJsonOf } from '../rules/check-incoming.ts';
 import type { RowOp, RowValues } from '../rules/conflict-types.ts';
 import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
-import { deleteOneSql } from '../rules/row-sql.ts';
 import { rowFromCaptured, rowFromWire } from '../rules/row-values.ts';
 import { wireKeyOf } from '../rules/wire-key.ts';
 import { quarantineCascaded } from './cascades.ts';
 import { bigintColumn, countColumn, optionalTextColumn, textColumn } from './columns.ts';
 import { rowOp } from './outbox.ts';
 import { recordOutcomes } from './outcomes.ts';
-import {
-  DROP_QUARANTINED,
-  LIST_DISCARDED,
-  LIST_QUARANTINED,
-  LOAD_QUARANTINED,
-  QUEUE_QUARANTINED,
-  WAITING_FOR_PARENT,
-} from './quarantine-review.sql.ts';
+import { DROP_QUARANTINED, LIST_DISCARDED, LIST_QUARANTINED, LOAD_QUARANTINED } from './quarantine-review.sql.ts';
 import { requestRebuild } from './quarantine.ts';
-import { QuarantineLog, loadServerRow, showServerRow, writeCaptured } from './set-aside.ts';
+import { requeueQuarantined, waitingChildren } from './requeue-quarantined.ts';
+import { QuarantineLog, loadServerRow, showServerRow } from './set-aside.ts';
 import type { QuarantineRef } from './store-types.ts';
 import { beginApply, setApplyMode } from './transaction.ts';
 
@@ -58,7 +51,6 @@ interface Entry {
   readonly table: LocalTable;
   readonly keyJson: string;
   readonly op: RowOp;
-  readonly payload: string | null;
   readonly shows: 'local' | 'server';
 }
 
@@ -122,14 +114,13 @@ function serverRow(table: LocalTable | undefined, row: readonly SqlValue[]): { r
   return { serverRow: countColumn(row, 11) === 1 || payload === null ? null : rowFromWire(table, payload) };
 }
 
-/** Queues a row again. Where the table shows the server's row, the local one is written back first, as an ordinary write. */
+/**
+ * Queues a row again. Where the table shows the server's row, the local one is written back first, as an ordinary write; a row that a
+ * constraint refuses stays where it is.
+ */
 export async function retryQuarantined(tx: SqliteTx, schema: LocalSchema, key: QuarantineKey): Promise<ReviewResult> {
-  const entry = await loadEntry(tx, schema, key.table, keyJsonIn(schema, key));
-  if (entry === null) return NOTHING;
-  await requeue(tx, schema, entry);
-  const children = await requeueChildren(tx, schema, [entry.table]);
-  const written = entry.shows === 'server' ? [entry.table.wireName] : [];
-  return { released: 1 + children.released, quarantined: [], tables: [...new Set([...written, ...children.tables])] };
+  const result = await requeueQuarantined(tx, schema, [{ table: key.table, keyJson: keyJsonIn(schema, key) }]);
+  return { released: result.released.length, quarantined: [], tables: result.tables };
 }
 
 /** Gives a local change up: the table shows the server's row. Where that is not known here, a rebuild is asked for. */
@@ -153,8 +144,10 @@ export async function discardQuarantined(
     rowVersion: null,
   } as const;
   await recordOutcomes(tx, schema, [outcome], limits.outcomeLimit);
-  const children = await requeueChildren(tx, schema, [entry.table]);
-  return { released: 1 + children.released, quarantined: log.entries, tables: [...new Set([...log.tables, ...children.tables])] };
+  const waiting = await waitingChildren(tx, schema, [{ table: entry.table.wireName, keyJson: entry.keyJson }]);
+  const children = await requeueQuarantined(tx, schema, waiting);
+  const tables = [...new Set([...log.tables, ...children.tables])];
+  return { released: 1 + children.released.length, quarantined: log.entries, tables };
 }
 
 const NOTHING: ReviewResult = { released: 0, quarantined: [], tables: [] };
@@ -167,43 +160,12 @@ async function loadEntry(tx: SqliteTx, schema: LocalSchema, tableName: string, k
     table,
     keyJson,
     op: rowOp(textColumn(row, 2)),
-    payload: optionalTextColumn(row, 3),
     shows: textColumn(row, 7) === 'server' ? 'server' : 'local',
   };
 }
 
 function identity(schema: LocalSchema, entry: Entry): string[] {
   return [schema.name, entry.table.wireName, entry.keyJson];
-}
-
-async function requeue(tx: SqliteTx, schema: LocalSchema, entry: Entry): Promise<void> {
-  if (entry.shows === 'local') await tx.run(QUEUE_QUARANTINED, identity(schema, entry));
-  else {
-    await setApplyMode(tx, 2);
-    if (entry.payload === null) await tx.run(deleteOneSql(entry.table), [entry.keyJson]);
-    else await writeCaptured(tx, entry.table, entry.payload);
-    await setApplyMode(tx, 0);
-  }
-  await tx.run(DROP_QUARANTINED, identity(schema, entry));
-}
-
-/** Rows that waited for a parent try again once a row of the parent's table has left quarantine. */
-async function requeueChildren(
-  tx: SqliteTx,
-  schema: LocalSchema,
-  parents: readonly LocalTable[],
-): Promise<{ readonly released: number; readonly tables: readonly string[] }> {
-  const names = new Set(parents.map((table) => table.wireName));
-  const children = schema.tables.filter((table) => table.references.some(({ parentTable }) => names.has(parentTable)));
-  const rows = await tx.all(WAITING_FOR_PARENT, [schema.name, JSON.stringify(children.map((table) => table.wireName))]);
-  const tables = new Set<string>();
-  for (const row of rows) {
-    const entry = await loadEntry(tx, schema, textColumn(row, 0), textColumn(row, 1));
-    if (entry === null) continue;
-    await requeue(tx, schema, entry);
-    if (entry.shows === 'server') tables.add(entry.table.wireName);
-  }
-  return { released: rows.length, tables: [...tables] };
 }
 
 async function giveUp(tx: SqliteTx, schema: LocalSchema, entry: Entry, log: QuarantineLog): Promise<void> {

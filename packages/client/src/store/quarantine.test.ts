@@ -6,8 +6,7 @@ import { loadClientState } from './client-state.ts';
 import { countPending } from './counts.ts';
 import { freezeOutbox } from './freeze.ts';
 import { listOutcomes } from './outcomes.ts';
-import { discardQuarantined, loadQuarantinedKeys, retryQuarantined } from './quarantine-actions.ts';
-import { getQuarantined, listQuarantine } from './quarantine-list.ts';
+import { discardQuarantined, listQuarantined, loadQuarantined, retryQuarantined } from './quarantine-review.ts';
 import { quarantineDirtyRow } from './quarantine.ts';
 import type { IncomingRow } from '../rules/incoming-row.ts';
 import { APPLY, FREEZE, dirty, openAttached, query, serverRow } from './test-local.ts';
@@ -24,7 +23,7 @@ function refuse(local: Local, id: string, code = 'check', table = 'items'): Prom
   return local.driver.transaction('immediate', (tx) => quarantineDirtyRow(tx, local.schema, row));
 }
 
-const key = (id: string, table = 'items'): { table: string; keyJson: string } => ({ table, keyJson: `{"id":"${id}"}` });
+const ref = (key: string, table = 'items'): { table: string; key: string } => ({ table, key });
 
 describe('quarantine', () => {
   test('[T74] a refused row is set aside with its value, listed in pages, and counted', async () => {
@@ -33,7 +32,7 @@ describe('quarantine', () => {
     expect(await refuse(local, 'a')).toEqual({ table: 'items', key: 'a', op: 'INSERT', origin: 'push', code: 'check' });
     await refuse(local, 'b');
     expect(await refuse(local, 'nobody')).toBeNull();
-    const [first] = await listQuarantine(local.driver, local.schema, { limit: 1 });
+    const [first] = await listQuarantined(local.driver, local.schema, { limit: 1 });
     expect(first).toMatchObject({
       key: 'a',
       payload: { id: 'a', name: 'A', n: 9007199254740993n },
@@ -41,9 +40,9 @@ describe('quarantine', () => {
       attempts: 1,
       detail: 'n',
     });
-    const rest = await listQuarantine(local.driver, local.schema, { limit: 10, after: { table: 'items', key: 'a' } });
+    const rest = await listQuarantined(local.driver, local.schema, { limit: 10, after: { table: 'items', key: 'a' } });
     expect(rest.map((entry) => entry.key)).toEqual(['b']);
-    expect(await getQuarantined(local.driver, local.schema, 'items', 'zzz')).toBeNull();
+    expect(await loadQuarantined(local.driver, local.schema, ref('zzz'))).toBeNull();
     expect(await countPending(local.driver)).toEqual({ dirty: 0, outbox: 0, quarantined: 2 });
   });
 
@@ -52,10 +51,8 @@ describe('quarantine', () => {
     await pull(local, 4n, serverRow('items', 'a', 4n, { name: 'A', n: null }));
     local.driver.database.exec(`UPDATE items SET n = 1`);
     await refuse(local, 'a');
-    const result = await local.driver.transaction('immediate', async (tx) =>
-      retryQuarantined(tx, local.schema, await loadQuarantinedKeys(tx, local.schema)),
-    );
-    expect(result).toEqual({ released: [key('a')], tables: [] });
+    const result = await local.driver.transaction('immediate', (tx) => retryQuarantined(tx, local.schema, ref('a')));
+    expect(result).toEqual({ released: 1, quarantined: [], tables: [] });
     expect(dirty(local).map((row) => row.slice(2, 5))).toEqual([['UPDATE', 4, '{"id":"a","name":"A","n":"1"}']]);
   });
 
@@ -63,12 +60,12 @@ describe('quarantine', () => {
     const local = await openAttached(ITEMS);
     local.driver.database.exec(`INSERT INTO items VALUES ('mine', 'X', 1)`);
     await pull(local, 1n, serverRow('items', 'peer', 1n, { name: 'X', n: null }));
-    const retry = (): Promise<{ readonly released: readonly unknown[] }> =>
-      local.driver.transaction('immediate', (tx) => retryQuarantined(tx, local.schema, [key('mine')]));
-    expect((await retry()).released).toEqual([]);
-    expect(await getQuarantined(local.driver, local.schema, 'items', 'mine')).toMatchObject({ attempts: 2, shows: 'server' });
+    const retry = (): Promise<{ readonly released: number }> =>
+      local.driver.transaction('immediate', (tx) => retryQuarantined(tx, local.schema, ref('mine')));
+    expect((await retry()).released).toBe(0);
+    expect(await loadQuarantined(local.driver, local.schema, ref('mine'))).toMatchObject({ attempts: 2, shows: 'server' });
     await pull(local, 2n, serverRow('items', 'peer', 2n, { name: 'Y', n: null }));
-    expect((await retry()).released).toEqual([key('mine')]);
+    expect((await retry()).released).toBe(1);
     expect(query(local, 'SELECT id FROM items ORDER BY id')).toEqual([{ id: 'mine' }, { id: 'peer' }]);
     expect(dirty(local).map((row) => row.slice(1, 4))).toEqual([['{"id":"mine"}', 'INSERT', 0]]);
   });
@@ -85,7 +82,7 @@ describe('quarantine', () => {
     for (const id of ['new', 'image', 'lost']) await refuse(local, id);
     await pull(local, 2n, serverRow('items', 'image', 2n, { name: 'I2', n: null }));
     const discard = (id: string): Promise<unknown> =>
-      local.driver.transaction('immediate', (tx) => discardQuarantined(tx, local.schema, key(id), 10));
+      local.driver.transaction('immediate', (tx) => discardQuarantined(tx, local.schema, ref(id), APPLY));
     await discard('new');
     await discard('image');
     expect(query(local, 'SELECT id, name, n FROM items ORDER BY id')).toEqual([
@@ -113,8 +110,8 @@ describe('quarantine', () => {
     await refuse(local, 'p', 'check', 'parents');
     await refuse(local, 'c', 'foreign_key', 'children');
     await refuse(local, 'd', 'check', 'children');
-    const result = await local.driver.transaction('immediate', (tx) => retryQuarantined(tx, local.schema, [key('p', 'parents')]));
-    expect(result.released).toEqual([key('p', 'parents'), key('c', 'children')]);
+    const result = await local.driver.transaction('immediate', (tx) => retryQuarantined(tx, local.schema, ref('p', 'parents')));
+    expect(result.released).toBe(2);
     expect(dirty(local).map((row) => row[0])).toEqual(['parents', 'children']);
     await refuse(local, 'p', 'check', 'parents');
     await refuse(local, 'c', 'foreign_key', 'children');
@@ -150,7 +147,7 @@ describe('quarantine', () => {
     local.driver.database.exec(`INSERT INTO items VALUES ('a', 'A', 'word')`);
     await freezeOutbox(local.driver, local.schema, FREEZE);
     expect(await freezeOutbox(local.driver, local.schema, FREEZE)).toMatchObject({ outbox: { state: 'none' }, quarantined: [] });
-    expect(await getQuarantined(local.driver, local.schema, 'items', 'a')).toMatchObject({
+    expect(await loadQuarantined(local.driver, local.schema, ref('a'))).toMatchObject({
       code: 'integer_invalid',
       detail: 'n',
     });

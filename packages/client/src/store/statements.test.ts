@@ -10,6 +10,7 @@ import * as freeze from './freeze.sql.ts';
 import * as intents from './intents.sql.ts';
 import * as outbox from './outbox.sql.ts';
 import * as page from './page.sql.ts';
+import * as quarantineReview from './quarantine-review.sql.ts';
 import * as replay from './replay.sql.ts';
 import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
 import { openLocal } from './test-local.ts';
@@ -17,7 +18,7 @@ import { openLocal } from './test-local.ts';
 const DDL = `CREATE TABLE "Order" ("id" TEXT PRIMARY KEY NOT NULL, "group" BLOB REFERENCES files(id), "select" TEXT UNIQUE, json TEXT, r REAL);
   CREATE TABLE files (id BLOB PRIMARY KEY NOT NULL, "values" BLOB)`;
 
-const modules = { clientState, conflicts, freeze, intents, outbox, page, replay };
+const modules = { clientState, conflicts, freeze, intents, outbox, page, quarantineReview, replay };
 
 describe('every statement can be prepared against the real schema', () => {
   for (const [name, statements] of Object.entries(modules)) {

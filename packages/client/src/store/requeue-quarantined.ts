@@ -2,16 +2,11 @@ import { isConstraintFault } from '../ports/sqlite-fault.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
 import { deleteOneSql } from '../rules/row-sql.ts';
-import { quarantineCascaded } from './cascades.ts';
 import { bigintColumn, optionalTextColumn, textColumn } from './columns.ts';
 import type { RowIdentity } from './images.ts';
-import { recordOutcomes } from './outcomes.ts';
-import { rowOp } from './outbox.ts';
-import { requestRebuild } from './quarantine.ts';
-import { loadServerRow, QuarantineLog, showServerRow, writeCaptured } from './set-aside.ts';
-import { beginApply, setApplyMode } from './transaction.ts';
+import { writeCaptured } from './set-aside.ts';
 
-export interface QuarantineActionResult {
+export interface RequeueResult {
   /** Entries that left quarantine. */
   readonly released: readonly RowIdentity[];
   /** Wire names of tables that were written. */
@@ -22,11 +17,11 @@ export interface QuarantineActionResult {
  * Queues quarantined rows again. Where the table shows the server's row the local value is written back first; a row that a constraint
  * refuses stays. Rows that waited for a foreign key follow when a row of a table they refer to has left.
  */
-export async function retryQuarantined(
+export async function requeueQuarantined(
   tx: SqliteTx,
   schema: LocalSchema,
   keys: readonly RowIdentity[],
-): Promise<QuarantineActionResult> {
+): Promise<RequeueResult> {
   const released: RowIdentity[] = [];
   const tables = new Set<string>();
   for (let open = keys; open.length > 0;) {
@@ -40,12 +35,6 @@ export async function retryQuarantined(
     open = await waitingChildren(tx, schema, left);
   }
   return { released, tables: [...tables] };
-}
-
-/** All keys in quarantine. */
-export async function loadQuarantinedKeys(tx: SqliteTx, schema: LocalSchema): Promise<RowIdentity[]> {
-  const rows = await tx.all('SELECT table_name, key_json FROM _oversync_quarantine WHERE schema_name = ?', [schema.name]);
-  return rows.map((row) => ({ table: textColumn(row, 0), keyJson: textColumn(row, 1) }));
 }
 
 /** Rows quarantined for a missing parent whose parent table has just lost an entry. */
@@ -105,46 +94,9 @@ async function writeBack(tx: SqliteTx, table: LocalTable, keyJson: string, paylo
   }
 }
 
-/**
- * Gives up the local value of a quarantined row. The table shows the server's row afterwards; where that is not known here, the local
- * value stays visible until a rebuild, which is requested with reason `restore_row`.
- */
-export async function discardQuarantined(
-  tx: SqliteTx,
-  schema: LocalSchema,
-  { table: tableName, keyJson }: RowIdentity,
-  outcomeLimit: number,
-): Promise<QuarantineActionResult> {
-  const identity = [schema.name, tableName, keyJson];
-  const table = schema.tablesByName.get(tableName);
-  const [row] = await tx.all(LOAD_ENTRY, identity);
-  if (row === undefined) return { released: [], tables: [] };
-  const isShown = textColumn(row, 3) === 'local' && table !== undefined;
-  const tables = isShown ? await showServer(tx, schema, table, keyJson) : [];
-  await tx.run(DROP_ENTRY, identity);
-  const outcome = { outcome: 'discarded', code: textColumn(row, 4), rowVersion: null } as const;
-  await recordOutcomes(tx, schema, [{ table: tableName, keyJson, op: rowOp(textColumn(row, 0)), ...outcome }], outcomeLimit);
-  return { released: [{ table: tableName, keyJson }], tables };
-}
-
-async function showServer(tx: SqliteTx, schema: LocalSchema, table: LocalTable, keyJson: string): Promise<readonly string[]> {
-  const server = await loadServerRow(tx, schema, table, keyJson);
-  if (server === 'unknown') {
-    await requestRebuild(tx, 'restore_row');
-    return [];
-  }
-  await beginApply(tx);
-  await showServerRow(tx, schema, table, keyJson, server);
-  const log = new QuarantineLog(Number.POSITIVE_INFINITY);
-  const written = { table, hasUpserts: false, hasDeletes: true, hasPending: false, hasRequeued: false };
-  await quarantineCascaded(tx, schema, [written], 'resolver', log);
-  await setApplyMode(tx, 0);
-  return [table.wireName, ...log.tables];
-}
-
-/** Identity. Op, base, payload, shows, code. */
+/** Identity. Op, base, payload, shows. */
 const LOAD_ENTRY = `
-SELECT op, CAST(base_row_version AS TEXT), payload, shows, code FROM _oversync_quarantine
+SELECT op, CAST(base_row_version AS TEXT), payload, shows FROM _oversync_quarantine
 WHERE schema_name = ? AND table_name = ? AND key_json = ?`;
 
 const DROP_ENTRY = 'DELETE FROM _oversync_quarantine WHERE schema_name = ? AND table_name = ? AND key_json = ?';
