@@ -1,4 +1,4 @@
-import { listOperations, loadDocument } from './document.ts';
+import { escapePointer, listOperations, loadDocument } from './document.ts';
 import type { OpenApiResponse, OpenApiSchema, PlacedOperation } from './document.ts';
 import { readJson } from './json-numbers.ts';
 import { createSchemaChecker } from './schema-checker.ts';
@@ -93,8 +93,4 @@ function checkEvents(body: string): readonly string[] {
       ? [`not an event of the contract: ${block}`]
       : checkJson('#/components/schemas/WatchEvent', {}, data);
   });
-}
-
-function escapePointer(segment: string): string {
-  return encodeURIComponent(segment.replaceAll('~', '~0').replaceAll('/', '~1'));
 }
