@@ -60,6 +60,8 @@ export interface FinaliseInput {
     /** Tables that have rows in the push. */
     readonly tableIds: readonly number[];
     readonly rowCount: number;
+    /** What capture saw, when the caller ran `settleConstraintsSql` in a round trip of its own. */
+    readonly capturedTableIds?: readonly number[];
   };
 }
 
@@ -133,8 +135,7 @@ async function loadTouchedTables(
   catalog: Catalog,
   input: FinaliseInput,
 ): Promise<TouchedTables> {
-  const [, captures] = await tx.script(settleConstraintsSql(m, input.scopePk, input.captureToken));
-  const captured = (captures?.rows ?? []).map((row) => new RowReader(row).int());
+  const captured = input.push?.capturedTableIds ?? (await settleConstraints(tx, m, input));
   const describe = (tableId: number): TableDescription => {
     const table = catalog.byId.get(tableId);
     if (table === undefined) throw new TypeError(`table ${String(tableId)} was touched but is not registered`);
@@ -143,6 +144,11 @@ async function loadTouchedTables(
   const touched = { pushed: (input.push?.tableIds ?? []).map(describe), captured: captured.map(describe) };
   if (touched.pushed.length + touched.captured.length === 0) throw new SyncError('no_captured_changes');
   return touched;
+}
+
+async function settleConstraints(tx: PgTransaction, m: MetadataNames, input: FinaliseInput): Promise<readonly number[]> {
+  const [, captures] = await tx.script(settleConstraintsSql(m, input.scopePk, input.captureToken));
+  return (captures?.rows ?? []).map((row) => new RowReader(row).int());
 }
 
 interface WrittenRows {

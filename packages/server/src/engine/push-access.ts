@@ -18,6 +18,8 @@ export interface OpenPush {
   readonly scopePk: string;
   readonly pushId: string;
   readonly session: PushSession;
+  /** Empty unless the scope is locked. */
+  readonly transactionId: string;
 }
 
 /**
@@ -50,7 +52,8 @@ export async function openPush(
   const session = parsePushSession(results.at(-1)?.rows[0]);
   checkActor(ctx, actor, facts);
   await checkToken(ctx, pushId, facts);
-  return { ...checkSession(actor, facts, session), pushId };
+  const transactionId = (lock === 'scope' ? results[0]?.rows[0]?.[1] : null) ?? '';
+  return { ...checkSession(actor, facts, session), pushId, transactionId };
 }
 
 async function checkToken(ctx: SyncContext, pushId: string, facts: ActorFacts): Promise<void> {
@@ -59,7 +62,7 @@ async function checkToken(ctx: SyncContext, pushId: string, facts: ActorFacts): 
   if (verdict === 'not_found') throw new SyncError('push_session_not_found');
 }
 
-function checkSession(actor: Actor, facts: ActorFacts, session: PushSession | null): Omit<OpenPush, 'pushId'> {
+function checkSession(actor: Actor, facts: ActorFacts, session: PushSession | null): Omit<OpenPush, 'pushId' | 'transactionId'> {
   if (facts.scope === undefined || session === null) throw new SyncError('push_session_not_found');
   if (session.sourceId !== actor.sourceId) throw new SyncError('push_session_forbidden');
   if (session.isExpired) throw new SyncError('push_session_expired');

@@ -7,6 +7,7 @@ export interface ApplyInput {
   readonly staged: StagedPush;
   readonly groups: readonly ApplyGroup[];
   readonly catalog: Catalog;
+  readonly captureToken: string;
 }
 
 /** The setting tells capture which statements are the push's own: their keys are known without it. */

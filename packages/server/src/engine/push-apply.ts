@@ -7,6 +7,9 @@ import type { TableDescription } from '../rules/table-description.ts';
 import { createLimitError } from '../rules/violation.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { applyTableSetting } from '../store/capture.sql.ts';
+import { settleConstraintsSql } from '../store/finalise.sql.ts';
+import { RowReader } from '../store/row-reader.ts';
+import type { SyncContext } from './context.ts';
 import { locateApplyFailure } from './push-apply-failure.ts';
 import { formatApplyStatement } from './push-apply-statement.ts';
 import type { ApplyInput } from './push-apply-statement.ts';
@@ -15,18 +18,26 @@ import type { ApplyInput } from './push-apply-statement.ts';
  * Applies the staged rows to the business tables and lets deferred triggers and constraints run: one round trip, whatever the
  * number of rows.
  *
+ * Resolves to the ids of the tables that something else than the push itself touched.
+ *
  * @throws SyncError `push_commit_invalid` with a violation; PgFault for everything that is not the data's fault.
  */
-export async function applyStagedRows(tx: PgTransaction, input: ApplyInput): Promise<void> {
+export async function applyStagedRows(
+  ctx: Pick<SyncContext, 'names'>,
+  tx: PgTransaction,
+  input: ApplyInput,
+): Promise<readonly number[]> {
   const plan = planApply(input.groups, input.catalog, input.staged);
   checkStatementCount(plan);
   const tables = [...new Set(plan.map(({ table }) => table))];
   try {
-    const results = await tx.script(formatApplyScript(plan, tables));
+    const results = await tx.script(formatApplyScript(ctx, input, plan, tables));
+    const [captures, ...columns] = results.slice(-tables.length - 1);
     checkRowColumns(
       tables,
-      results.slice(-tables.length).map(({ rows }) => rows[0]?.[0] ?? ''),
+      columns.map(({ rows }) => rows[0]?.[0] ?? ''),
     );
+    return (captures?.rows ?? []).map((row) => new RowReader(row).int());
   } catch (error) {
     if (!(error instanceof PgFault) || decideViolationKind(error) === null) throw error;
     await tx.script('ROLLBACK TO SAVEPOINT applied');
@@ -34,13 +45,18 @@ export async function applyStagedRows(tx: PgTransaction, input: ApplyInput): Pro
   }
 }
 
-function formatApplyScript(plan: readonly ApplyStatement[], tables: readonly TableDescription[]): string {
+function formatApplyScript(
+  ctx: Pick<SyncContext, 'names'>,
+  { staged, captureToken }: ApplyInput,
+  plan: readonly ApplyStatement[],
+  tables: readonly TableDescription[],
+): string {
   return [
     'SAVEPOINT applied',
     'SET CONSTRAINTS ALL DEFERRED',
     ...plan.flatMap((statement) => formatApplyStatement(statement)),
     applyTableSetting(null),
-    'SET CONSTRAINTS ALL IMMEDIATE',
+    settleConstraintsSql(ctx.names, staged.scopePk, captureToken),
     ...tables.map(selectRowColumns),
   ].join(';');
 }

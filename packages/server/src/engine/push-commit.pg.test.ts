@@ -168,6 +168,23 @@ describe('committing a push', () => {
     expect(await refusal(commitPush(peer, actor, wrong))).toEqual({ code: 'push_commit_invalid' });
   });
 
+  it('computes the request hash outside PostgreSQL when the rows are too many for it', async () => {
+    const { ctx, pg } = fixture;
+    const peer = await fixture.createPeer();
+    const rows = Array.from({ length: 700 }, (_, index) =>
+      row('authors', `a${index}`, 'INSERT', { name: `é\u2028 "q" \\ \n ${'x'.repeat(index)}` }),
+    );
+    const pushId = await stagePush(ctx, actor, rows, { chunkRows: 350 });
+    await pg.query('UPDATE sync.push_session SET staged_bytes=200000000 WHERE push_id=$1', [pushId]);
+    expect(await commitPush(peer, actor, pushId)).toMatchObject({ canonical_request_hash: toRequestHash(rows) });
+    const wrong = await stagePush(ctx, actor, [row('authors', 'b')], { sourceBundleId: 2n });
+    await pg.query(`UPDATE sync.push_session SET staged_bytes=200000000, canonical_request_hash=$2 WHERE push_id=$1`, [
+      wrong,
+      'c'.repeat(64),
+    ]);
+    expect(await refusal(commitPush(peer, actor, wrong))).toEqual({ code: 'push_commit_invalid' });
+  });
+
   it('[E8] of a seed initializes the scope under its own live lease only', async () => {
     const { ctx, pg, events } = fixture;
     const seeder = { scopeId: randomUUID(), sourceId: 'seeder' };

@@ -5,12 +5,11 @@ import { PgFault } from '../ports/postgres.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
 import { reportConflicts } from '../rules/conflict-report.ts';
 import { decideSourceAtCommit } from '../rules/lineage-source.ts';
-import type { ApplyGroup, StagedPush } from '../rules/push-apply-sql.ts';
+import type { ApplyGroup } from '../rules/push-apply-sql.ts';
 import type { Catalog } from '../rules/table-description.ts';
 import { bundleContextSettings } from '../store/capture.sql.ts';
 import { loadServerRows } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
-import { deleteStagedRows } from '../store/push-session.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { finaliseBundle } from './finalise.ts';
 import type { FinalisedBundle } from './finalise.ts';
@@ -100,10 +99,9 @@ async function runCommit(ctx: SyncContext, tx: PgTransaction, input: CommitInput
   const groups = await checkPush(ctx, tx, input.actor, open, catalog);
   const appliedFrom = performance.now();
   const staged = { pushRow: ctx.names.pushRow, scopeId: input.actor.scopeId, scopePk: open.scopePk, pushId: input.pushId };
-  await applyStagedRows(tx, { staged, groups, catalog });
+  const capturedTableIds = await applyStagedRows(ctx, tx, { staged, groups, catalog, captureToken: input.captureToken });
   const finalisedFrom = performance.now();
-  const bundle = await finalise(ctx, tx, input, { open, groups, catalog, staged });
-  const [, transaction] = await tx.script(`${deleteStagedRows(ctx.names, open)};SELECT pg_current_xact_id()`);
+  const bundle = await finalise(ctx, tx, input, { open, groups, catalog, capturedTableIds });
   const times = {
     attempts: input.attempt.number,
     lockWaitMs: input.attempt.queueWaitMs + lockedAt - startedAt,
@@ -112,7 +110,7 @@ async function runCommit(ctx: SyncContext, tx: PgTransaction, input: CommitInput
   };
   return {
     session: open.session,
-    transactionId: transaction?.rows[0]?.[0] ?? '',
+    transactionId: open.transactionId,
     value: { reply: describeBundle(input.actor, open, bundle), bundle, open, times },
   };
 }
@@ -171,11 +169,11 @@ interface AppliedPush {
   readonly open: OpenPush;
   readonly groups: readonly ApplyGroup[];
   readonly catalog: Catalog;
-  readonly staged: StagedPush;
+  readonly capturedTableIds: readonly number[];
 }
 
 async function finalise(ctx: SyncContext, tx: PgTransaction, input: CommitInput, applied: AppliedPush): Promise<FinalisedBundle> {
-  const { open, groups, catalog } = applied;
+  const { open, groups, catalog, capturedTableIds } = applied;
   try {
     return await finaliseBundle(
       tx,
@@ -193,6 +191,7 @@ async function finalise(ctx: SyncContext, tx: PgTransaction, input: CommitInput,
           pushId: open.pushId,
           tableIds: [...new Set(groups.map(({ tableId }) => tableId))],
           rowCount: open.session.plannedRowCount,
+          capturedTableIds,
         },
       },
     );

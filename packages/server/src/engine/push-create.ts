@@ -19,7 +19,7 @@ import {
   selectCommittedTuple,
   selectPushActor,
 } from '../store/push-session.sql.ts';
-import { bindSource, checkActor } from './actor-check.ts';
+import { bindSource, checkActor, needsBinding } from './actor-check.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { checkScopeDecision, checkSourceDecision } from './push-access.ts';
 import { withScopeWriteTransaction } from './transaction.ts';
@@ -30,21 +30,40 @@ import { withScopeWriteTransaction } from './transaction.ts';
  */
 export async function createPushSession(ctx: SyncContext, actor: Actor, request: PushSessionRequest): Promise<PushSessionReply> {
   const plannedRowCount = checkRequest(ctx, request);
-  const reply = await withScopeWriteTransaction(ctx, 'push_session_create', actor.scopeId, async (tx) => {
-    const found = await loadCreateFacts(ctx, tx, actor, request.source_bundle_id);
-    checkActor(ctx, actor, found.facts);
-    if (found.committed !== null) return describeCommitted(actor, request, found.committed);
-    const renewsLease = checkLineage(ctx, actor, request, found.facts);
-    const { scope } = found.facts;
-    if (scope === undefined) throw new SyncError('scope_uninitialized');
-    checkCapacity(ctx, found.otherSessionCount);
-    const pushId = await ctx.tokens().issue('push', scope.scopePk);
-    await bindSource(ctx, tx, actor, found.facts, scope.scopePk);
-    await tx.script(openStatements(ctx, actor, request, { scope, pushId, plannedRowCount, renewsLease }).join(';'));
-    return describeOpened(request, pushId, plannedRowCount);
-  });
+  const open = (tx: PgTransaction): Promise<PushSessionReply> => openSession(ctx, tx, actor, request, plannedRowCount);
+  const options = { settings: WITHOUT_FLUSH };
+  const reply = await withScopeWriteTransaction(ctx, 'push_session_create', actor.scopeId, open, options);
   if (reply.status === 'already_committed') ctx.emit({ name: 'pushReplayed' });
   return reply;
+}
+
+/**
+ * A session lives in an unlogged table, and what else is written (the row lock, a longer lease) may be lost in a crash together with
+ * it: not worth a flush to disk. Only a binding is, see {@link openSession}.
+ */
+const WITHOUT_FLUSH = 'SET LOCAL synchronous_commit=off';
+
+async function openSession(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  request: PushSessionRequest,
+  plannedRowCount: number,
+): Promise<PushSessionReply> {
+  const found = await loadCreateFacts(ctx, tx, actor, request.source_bundle_id);
+  checkActor(ctx, actor, found.facts);
+  if (found.committed !== null) return describeCommitted(actor, request, found.committed);
+  const renewsLease = checkLineage(ctx, actor, request, found.facts);
+  const { scope } = found.facts;
+  if (scope === undefined) throw new SyncError('scope_uninitialized');
+  checkCapacity(ctx, found.otherSessionCount);
+  const pushId = await ctx.tokens().issue('push', scope.scopePk);
+  if (needsBinding(ctx, actor, found.facts)) {
+    await tx.script('SET LOCAL synchronous_commit TO DEFAULT');
+    await bindSource(ctx, tx, actor, found.facts, scope.scopePk);
+  }
+  await tx.script(openStatements(ctx, actor, request, { scope, pushId, plannedRowCount, renewsLease }).join(';'));
+  return describeOpened(request, pushId, plannedRowCount);
 }
 
 /** Ranges and forms; the JSON types were checked before. Returns the row count, which is a 32-bit number from here on. */

@@ -91,6 +91,8 @@ WITH before AS (
   RETURNING 1
 ), session AS (
   DELETE FROM ${m.pushSession} WHERE scope_pk = $1::int8 AND push_id = $12::uuid
+), staged AS (
+  DELETE FROM ${m.pushRow} WHERE scope_pk = $1::int8 AND push_id = $12::uuid
 ), captured AS (
   DELETE FROM ${m.capture} WHERE scope_pk = $1::int8 AND token = $13::uuid
 )

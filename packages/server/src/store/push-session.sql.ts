@@ -10,10 +10,10 @@ import type { PushRef } from './push-row.sql.ts';
 
 /**
  * Waits for writers of the scope; what the following statements of the same script read is newer than all of them. Completes the
- * bundle context of a commit on the way.
+ * bundle context of a commit on the way, and tells its transaction id, by which its outcome can be found out.
  */
 export function lockScope(m: MetadataNames, scopeId: string): string {
-  return `SELECT ${scopePkSetting('sc.scope_pk')} FROM ${m.scope} sc WHERE sc.scope_id=${quoteLiteral(scopeId)} FOR NO KEY UPDATE OF sc`;
+  return `SELECT ${scopePkSetting('sc.scope_pk')},pg_current_xact_id() FROM ${m.scope} sc WHERE sc.scope_id=${quoteLiteral(scopeId)} FOR NO KEY UPDATE OF sc`;
 }
 
 /** Locks the scope only for the seed of the scope; lock order is scope, then session, everywhere. */
@@ -95,7 +95,7 @@ export function deleteSessionsOfSource(m: MetadataNames, scopePk: string, source
   ];
 }
 
-export function deleteStagedRows(m: MetadataNames, push: PushRef): string {
+function deleteStagedRows(m: MetadataNames, push: PushRef): string {
   return `DELETE FROM ${m.pushRow} WHERE scope_pk=${push.scopePk} AND push_id=${quoteLiteral(push.pushId)}`;
 }
 
