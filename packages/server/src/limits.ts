@@ -193,3 +193,21 @@ export const MAINTENANCE_LOCK_TIMEOUT_MS = 100;
 
 /** Milliseconds after which captured keys without a transaction are taken for left-overs. */
 export const CAPTURE_ORPHAN_AGE_MS = 3_600_000;
+
+/** Requests whose events wait for their end to become spans; beyond, the oldest are forgotten. Far above what one process serves. */
+export const SPAN_PENDING_REQUESTS_MAX = 10_000;
+
+/** Events kept for the span of one request, so that one that is tried again and again does not fill the memory. */
+export const SPAN_EVENTS_PER_REQUEST_MAX = 64;
+
+/** UTF-16 units of the text by which a server write is recognised; a digest in any common form fits. */
+export const OPERATION_HASH_LENGTH_MAX = 256;
+
+/**
+ * Bundles by which `invalidateHistory` raises the head: more than any scope commits between a backup and its restore, so that every
+ * checkpoint of the lost history lies below the new floor.
+ */
+export const HISTORY_GAP = 1_000_000n;
+
+/** Keys that `checkScope` names per table and kind of difference. */
+export const SCOPE_CHECK_EXAMPLES_MAX = 20;

@@ -24,6 +24,7 @@ describe('a pushed value', () => {
     ['int2 min', INT2, '-32768'],
     ['a decimal', NUMERIC, '1234567890.123456789'],
     ['a decimal with exponent', NUMERIC, '1.25e3'],
+    ['a decimal with a large exponent', NUMERIC, '1e-1000'],
     ['the smallest subnormal', FLOAT8, '5e-324'],
     ['the largest double', FLOAT8, '1.7976931348623157e+308'],
   ])('[C2] passes %s on as it was sent', (_, read, text) => {
@@ -61,6 +62,8 @@ describe('a pushed value', () => {
   it.each([
     [INT8, '9223372036854775808'],
     [INT2, '32768'],
+    [NUMERIC, '1e1001'],
+    [NUMERIC, '-1E-99999999999999999999'],
     [FLOAT4, '3.5e+38'],
     [FLOAT4, '1e-50'],
   ])('outside the range of its column says so', (read, text) => {

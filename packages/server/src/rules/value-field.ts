@@ -41,7 +41,7 @@ export function createValueReader(column: ColumnDescription): ValueReader {
       return createNumberReader((value) => checkIntegerText(value, min, max));
     }
     case 'numeric':
-      return createNumberReader(checkDecimalText);
+      return createNumberReader(checkDecimal);
     case 'float8':
       return createNumberReader((value) => checkFloatText(value, 'float8'));
     case 'float4':
@@ -73,6 +73,19 @@ function createNumberReader(
     if (category === null && typeof value === 'string') return format(value);
     return { kind: category === 'out_of_range' ? 'out_of_range' : 'number_format', category: category ?? 'malformed' };
   };
+}
+
+/** Digits that one pushed exponent may make of a few characters; PostgreSQL would store and send back up to 131,072. */
+const DECIMAL_EXPONENT_MAX = 1000;
+
+const EXPONENT = /[eE]([+-]?[0-9]+)$/;
+
+/** A large exponent costs nothing to send but a line of zeros in each copy of the row: what cannot be meant is out of range. */
+function checkDecimal(value: JsonValue): string | null {
+  const category = checkDecimalText(value);
+  if (category !== null || typeof value !== 'string') return category;
+  const exponent = EXPONENT.exec(value)?.[1];
+  return exponent !== undefined && Math.abs(Number(exponent)) > DECIMAL_EXPONENT_MAX ? 'out_of_range' : null;
 }
 
 function keepText(text: string): string {
