@@ -1,5 +1,6 @@
 import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import { SqliteFault } from '../ports/sqlite-fault.ts';
+import { commitHookChecks } from './commit-hook-checks.ts';
 
 /** One rule of the driver port, to be run as a test of its own. */
 export interface DriverCheck {
@@ -37,6 +38,7 @@ export const sqliteDriverChecks: readonly DriverCheck[] = [
   { name: 'savepoints roll back a part', run: checkSavepoints },
   { name: 'temporary tables live across transactions', run: checkTemporary },
   { name: 'the database id is stable', run: checkDatabaseId },
+  ...commitHookChecks,
 ];
 
 function check(isRight: boolean, what: string): void {
