@@ -48,10 +48,9 @@ describe('pushes at the same time', () => {
     const { ctx } = fixture;
     const pushId = await stagePush(ctx, actor, rows('a'));
     const answers = await Promise.all([ctx, peer, ctx, peer].map((server) => refusal(commitPush(server, actor, pushId))));
-    expect(answers.map(({ code }) => code).toSorted()).toEqual([
-      'accepted',
-      ...Array.from({ length: 3 }, () => 'push_session_not_found'),
-    ]);
+    const codes = answers.map(({ code }) => code);
+    expect(codes.filter((code) => code === 'accepted')).toHaveLength(1);
+    expect(codes.filter((code) => code === 'push_session_not_found')).toHaveLength(3);
   });
 
   it('stage a chunk once, however often it arrives', async () => {
