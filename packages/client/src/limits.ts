@@ -80,8 +80,6 @@ export const ROW_TEXT_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Rounds of `syncThenDetach` before it gives up on a queue that is filled while it is emptied. */
 export const SYNC_THEN_DETACH_ROUNDS_MAX = 3;
-/** Creates of one push bundle over lost chunks, sessions and commit replies. */
-export const PUSH_CREATE_ATTEMPTS_MAX = 3;
 
 /** (option) Wait of SQLite for a lock of another connection. */
 export const SQLITE_BUSY_TIMEOUT_MS = 5_000;

@@ -4,7 +4,7 @@ import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { loadClientState } from '../store/client-state.ts';
 import { countPending } from '../store/counts.ts';
 import type { Call } from './engine.ts';
-import { runPush, skippedPush } from './push.ts';
+import { emptyPush, runPush } from './push.ts';
 import type { PushReport } from './push.ts';
 import type { RemoteReport } from './pull.ts';
 import { runRebuild } from './rebuild.ts';
@@ -25,6 +25,9 @@ const PASSES_THROUGH: ReadonlySet<string> = new Set([
   'authentication_failed',
   'forbidden',
   'source_recovery_required',
+  'initialization_lost',
+  'scope_uninitialized',
+  'scope_initializing',
   'source_replacement_diverged',
   'aborted',
   'client_closed',
@@ -46,7 +49,7 @@ export async function recoverCheckpoint(
 
 async function pushBeforeRebuild(call: Call, capabilities: ServerCapabilities, areUploadsPaused: boolean): Promise<PushReport> {
   const before = await countPending(call.engine.driver);
-  if (before.dirty + before.outbox === 0) return { ...(await skippedPush(call)), outcome: 'no_change' };
+  if (before.dirty + before.outbox === 0) return emptyPush(call, 'no_change');
   if (areUploadsPaused) throw await blocked(call, 'upload_paused');
   let report: PushReport;
   try {
@@ -54,7 +57,7 @@ async function pushBeforeRebuild(call: Call, capabilities: ServerCapabilities, a
   } catch (error) {
     if (!isSyncError(error) || passesThrough(error)) throw error;
     if (error.code !== 'rebuild_required') throw await blocked(call, 'push_failed', error);
-    return { ...(await skippedPush(call)), outcome: 'no_change' };
+    return emptyPush(call, 'no_change');
   }
   const after = await countPending(call.engine.driver);
   if (after.dirty + after.outbox > 0) throw await blocked(call, 'pending_work');

@@ -1,4 +1,4 @@
-import { SyncError, isSyncError } from '@oversync/protocol';
+import { isSyncError } from '@oversync/protocol';
 
 import type { Refusal } from '../http/request-reply.ts';
 import { SERVER_FAILURES_BEFORE_BISECT } from '../limits.ts';
@@ -14,9 +14,10 @@ import { fetchCommittedRows } from './committed-rows.ts';
 import { emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
 import { ConflictBudget, resolveContestedRows, resolvePushConflict } from './push-conflict.ts';
+import type { UploadOutcome } from './push-refusal.ts';
 import { RejectionPlan, settleRejection } from './push-rejection.ts';
 import { uploadBundle } from './push-upload.ts';
-import type { UploadOutcome } from './push-upload.ts';
+
 import { loadSyncStatus } from './status.ts';
 import type { SyncStatus } from './status.ts';
 
@@ -172,12 +173,7 @@ export async function runPush(call: Call, capabilities: ServerCapabilities): Pro
   };
 }
 
-/** What `respectPause` gives while uploads are paused. */
-export async function skippedPush(call: Call): Promise<PushReport> {
-  return { outcome: 'skipped_paused', status: await loadSyncStatus(call.engine), bundles: [], conflicts: [], quarantined: [] };
-}
-
-/** The gate error of a state that does not allow a push. */
-export function gateError(code: ConstructorParameters<typeof SyncError>[0], reason: string | undefined): SyncError {
-  return new SyncError(code, reason === undefined ? {} : { details: { reason } });
+/** The report of a push that did not run. */
+export async function emptyPush(call: Call, outcome: 'no_change' | 'skipped_paused'): Promise<PushReport> {
+  return { outcome, status: await loadSyncStatus(call.engine), bundles: [], conflicts: [], quarantined: [] };
 }

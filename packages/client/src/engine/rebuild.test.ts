@@ -269,6 +269,24 @@ describe('[T94] [K6] rebuild that keeps the source', () => {
     },
   );
 
+  it.each<[string, () => Response | Promise<Response>, string]>([
+    ['is busy', () => refuse(503, 'service_unavailable', {}, { 'Retry-After': '5' }), 'http_error'],
+    ['cannot be reached', () => Promise.reject(new TypeError('cut')), 'transport_failed'],
+    ['does not know the user', () => refuse(403, 'source_forbidden'), 'forbidden'],
+  ])(
+    'a frozen push whose fate is unknown because the server %s stops it before anything is staged',
+    async (_name, answer, code) => {
+      const { server, device } = await start({ options: { retryPolicy: { enabled: false } } });
+      device.sql("INSERT INTO users(id, name) VALUES ('new', 'new')");
+      server.override('push_session_create', () => Promise.reject(new TypeError('cut')));
+      await expect(device.client.pushPending()).rejects.toMatchObject({ code: 'transport_failed' });
+      server.override('push_session_create', answer);
+      await expect(device.client.rebuild()).rejects.toMatchObject({ code });
+      expect(server.count('snapshot_session_create')).toBe(0);
+      expect(device.list('SELECT state FROM _sync_outbox_bundle')).toEqual(['prepared']);
+    },
+  );
+
   it('refuses a snapshot that is older than the own commit', async () => {
     const { server, device } = await start({ options: { retryPolicy: { enabled: false } } });
     server.write(manyUsers(1));

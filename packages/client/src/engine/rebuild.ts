@@ -17,7 +17,7 @@ import { withTransaction } from '../store/transaction.ts';
 import { emitProgress, emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
 import type { RemoteReport } from './pull.ts';
-import { askServer, fetchCapabilities } from './server-requests.ts';
+import { askServer, fetchCapabilities, refusalError } from './server-requests.ts';
 import { endSession, stageSnapshot } from './snapshot-staging.ts';
 import type { SnapshotPlan } from './snapshot-staging.ts';
 import { retirePushSession } from './snapshot-session.ts';
@@ -134,9 +134,9 @@ async function settlePreparedOutbox(call: Call, capabilities: ServerCapabilities
   if (outbox.state !== 'prepared') return;
   const reply = await askCreate(call, capabilities, outbox);
   if (reply.kind === 'refused') {
-    if (reply.refusal.status === 401 || reply.refusal.status === 403) return;
-    const holdsOtherContent =
-      reply.refusal.status === 400 && reply.refusal.serverCode === 'push_session_invalid' && outbox.initializationId === null;
+    const { status, serverCode } = reply.refusal;
+    if (status === 401 || status === 403 || status === 429 || status >= 500) throw refusalError(reply.refusal);
+    const holdsOtherContent = status === 400 && serverCode === 'push_session_invalid' && outbox.initializationId === null;
     if (holdsOtherContent) await loseSource(call, 'source_sequence_changed', null);
     return;
   }

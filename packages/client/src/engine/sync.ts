@@ -11,13 +11,13 @@ import type { DetachResult } from './detach.ts';
 import type { Call } from './engine.ts';
 import { runPull } from './pull.ts';
 import type { RemoteReport } from './pull.ts';
-import { runPush, skippedPush } from './push.ts';
+import { emptyPush, runPush } from './push.ts';
 import type { PushReport } from './push.ts';
 import { chooseReplacement, runRebuild } from './rebuild.ts';
 import type { ReplacementChoice, RestoreReport } from './rebuild.ts';
 import { withScopeRecovery } from './scope-lost.ts';
 import { fetchCapabilities } from './server-requests.ts';
-import { loadPendingStatus } from './status.ts';
+import { loadPendingStatus, loadSyncStatus } from './status.ts';
 import type { SyncStatus } from './status.ts';
 
 /** Result of `sync`: one push and one pull. */
@@ -58,7 +58,7 @@ async function capabilitiesOf(call: Call): Promise<ServerCapabilities> {
 
 export async function pushPending(call: Call, areUploadsPaused: boolean): Promise<PushReport> {
   await passGate(call, 'pushPending');
-  if (areUploadsPaused) return skippedPush(call);
+  if (areUploadsPaused) return emptyPush(call, 'skipped_paused');
   const capabilities = await capabilitiesOf(call);
   return withScopeRecovery(call, () => runPush(call, capabilities));
 }
@@ -73,7 +73,7 @@ export async function pullToStable(call: Call, paused: PauseState): Promise<Remo
 }
 
 async function skippedPull(call: Call): Promise<RemoteReport> {
-  const { status } = await skippedPush(call);
+  const status = await loadSyncStatus(call.engine);
   return { outcome: 'skipped_paused', status, contested: status.contestedRowCount, quarantined: [] };
 }
 
