@@ -2,12 +2,7 @@ import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Attributes, Context, Span, Tracer } from '@opentelemetry/api';
 
 import type { ServerEvent } from '../engine/events.ts';
-
-/** Requests whose events wait for their end; beyond, the oldest are forgotten. Far above what one process serves at a time. */
-const PENDING_REQUESTS_MAX = 10_000;
-
-/** Events kept for one request; a request that retries for ever must not fill the memory. */
-const EVENTS_PER_REQUEST_MAX = 64;
+import { SPAN_EVENTS_PER_REQUEST_MAX, SPAN_PENDING_REQUESTS_MAX } from '../limits.ts';
 
 type RequestEvent = Extract<ServerEvent, { readonly name: 'request' }>;
 
@@ -42,11 +37,11 @@ export class SpanRecorder {
   #keep(correlationId: string, timed: TimedEvent): void {
     const kept = this.#pending.get(correlationId);
     if (kept !== undefined) {
-      if (kept.length < EVENTS_PER_REQUEST_MAX) kept.push(timed);
+      if (kept.length < SPAN_EVENTS_PER_REQUEST_MAX) kept.push(timed);
       return;
     }
     this.#pending.set(correlationId, [timed]);
-    if (this.#pending.size <= PENDING_REQUESTS_MAX) return;
+    if (this.#pending.size <= SPAN_PENDING_REQUESTS_MAX) return;
     const [oldest] = this.#pending.keys();
     if (oldest !== undefined) this.#pending.delete(oldest);
   }
