@@ -173,6 +173,38 @@ describe('background loop of a client', () => {
     await device.client.close();
   });
 
+  test('[K13] a proxy that cuts the stream every 15 s costs one reconnect delay each time, and the delay never grows', async () => {
+    const { server, streams, clock, device } = await scene();
+    device.client.start(AUTO);
+    await clock.settle();
+    let longestGap = 0;
+    for (let second = 1; second <= 120; second += 1) {
+      if (second % 5 === 0) {
+        server.write([user(`u${String(second).padStart(3, '0')}`)]);
+        streams.announce();
+      }
+      if (second % 15 === 0) for (const stream of streams.openStreams) stream.end();
+      await clock.advance(1000);
+      const missing = Number(server.head) - userIds(device).length;
+      longestGap = missing === 0 ? 0 : longestGap + 1;
+      expect(longestGap).toBeLessThanOrEqual(1);
+    }
+    expect(userIds(device)).toHaveLength(24);
+    expect(streams.attempts).toHaveLength(9);
+    await device.client.close();
+  });
+
+  test('[T105] by default nothing watches, also where the server offers it', async () => {
+    const { server, streams, clock, device } = await scene();
+    device.client.start();
+    await clock.settle();
+    server.write([user('peer')]);
+    await clock.advance(60_000);
+    expect(userIds(device)).toEqual(['peer']);
+    expect(streams.attempts).toEqual([]);
+    await device.client.close();
+  });
+
   test('[T106] a silent stream is given up after the idle time-out, followed by one pull', async () => {
     const { streams, clock, device, requests } = await scene({ watchIdleTimeoutMs: 60_000 });
     device.client.start(AUTO);
