@@ -27,11 +27,13 @@ CREATE DOMAIN present_text AS text NOT NULL;
 CREATE TABLE items (
   _sync_scope_id text NOT NULL, id text NOT NULL, title varchar(10), price numeric(6,2), ratio float4, mood mood, code short_code,
   seen timestamptz, day date, ip inet, doc jsonb, owner uuid, big int8, PRIMARY KEY (_sync_scope_id, id));
+CREATE TABLE shifting (_sync_scope_id text NOT NULL, id text NOT NULL, hidden text, title text, PRIMARY KEY (_sync_scope_id, id));
 CREATE TABLE domains (
   _sync_scope_id text NOT NULL, id text NOT NULL, label present_text DEFAULT 'none', note varchar(3), hidden present_text DEFAULT 'hidden', PRIMARY KEY (_sync_scope_id, id));`;
 const TABLES = [
   { table: 'items', syncKeyColumn: 'id' },
   { table: 'domains', syncKeyColumn: 'id', excludeColumns: ['hidden'] },
+  { table: 'shifting', syncKeyColumn: 'id', columns: ['title'] },
 ];
 
 function item(id: string, payload: JsonObject = {}): TestRow {
@@ -215,6 +217,17 @@ describe('a chunk of a push', () => {
       ['b', 'second', '2026-01-02', null],
     ]);
     await pg.run('ALTER TABLE items DROP COLUMN latest');
+  });
+
+  it('is not misread when an unpublished column goes and another one comes before anybody has noticed', async () => {
+    const { ctx, pg } = fixture;
+    const pushId = await stagePush(ctx, actor, [
+      { table: 'shifting', key: { id: 'a' }, op: 'INSERT', payload: { title: 'mine' } },
+    ]);
+    await pg.run('ALTER TABLE shifting DROP COLUMN hidden; ALTER TABLE shifting ADD COLUMN added text');
+    await commitPush(ctx, actor, pushId);
+    const { rows: stored } = await pg.query('SELECT title,added FROM shifting WHERE _sync_scope_id=$1', [actor.scopeId]);
+    expect(stored).toEqual([['mine', null]]);
   });
 
   it('that names a column dropped meanwhile is refused as unknown', async () => {

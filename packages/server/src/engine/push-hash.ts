@@ -72,3 +72,24 @@ export function getRunningHashes(ctx: Pick<SyncContext, 'queue'>): RunningHashes
   }
   return hashes;
 }
+
+const LINE_FEED = 0x0a;
+const COMMA = 0x2c;
+
+/**
+ * The hash of canonical rows that arrive one a line, cut anywhere. Canonical JSON never holds a line feed: with commas in their
+ * place, but for the last, the rows are joined.
+ */
+export async function hashCanonicalLines(chunks: AsyncIterable<Uint8Array>, createHash: Sha256Factory): Promise<string> {
+  const hash = createHash();
+  hash.update('[');
+  let owesComma = false;
+  for await (const chunk of chunks) {
+    if (chunk.length === 0) continue;
+    if (owesComma) hash.update(',');
+    owesComma = chunk.at(-1) === LINE_FEED;
+    const bytes = chunk.map((byte) => (byte === LINE_FEED ? COMMA : byte));
+    hash.update(owesComma ? bytes.subarray(0, -1) : bytes);
+  }
+  return finishHash(hash);
+}

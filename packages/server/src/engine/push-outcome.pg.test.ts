@@ -14,6 +14,7 @@ const ROWS: readonly TestRow[] = [{ table: 'users', key: { id: 'a' }, op: 'INSER
 
 /** What the network does to the next write transactions. */
 type Weather =
+  | 'reply of COMMIT lost, status forgotten'
   | 'calm'
   | 'reply of COMMIT lost'
   | 'COMMIT lost'
@@ -32,15 +33,16 @@ describe('a commit whose connection breaks', () => {
       features: db.features,
       query: async (sql, params) => {
         if (weather === 'COMMIT lost, database unreachable') throw new PgFault('unreachable', { sqlState: '08006' });
+        if (weather === 'reply of COMMIT lost, status forgotten' && sql.includes('pg_xact_status'))
+          return { rows: [[null]], rowCount: 1 };
         return db.query(sql, params);
       },
       transaction: async (begin, fn) => {
         if (weather === 'always busy') throw new PgFault('too many connections', { sqlState: '53300' });
         if (weather === 'calm' || begin.readOnly === true) return db.transaction(begin, fn);
         const fault = new PgFault('connection lost', { sqlState: '08006', commitSent: true });
-        if (weather === 'reply of COMMIT lost') {
+        if (weather.startsWith('reply of COMMIT lost')) {
           await db.transaction(begin, fn);
-          weather = 'calm';
           throw fault;
         }
         const isSerialization = weather === 'serialization failure';
@@ -76,14 +78,18 @@ describe('a commit whose connection breaks', () => {
   const countUsers = async (): Promise<unknown> =>
     (await fixture.pg.query('SELECT count(*) FROM users WHERE _sync_scope_id=$1', [actor.scopeId])).rows[0]?.[0];
 
-  it('after it became durable answers as if nothing had happened', async () => {
-    const pushId = await stagePush(fixture.ctx, actor, ROWS);
-    weather = 'reply of COMMIT lost';
-    const reply = await commitPush(fixture.ctx, actor, pushId);
-    expect(reply).toMatchObject({ bundle_seq: 1n, row_count: 1 });
-    expect(await openSession(fixture.ctx, actor, ROWS)).toEqual({ status: 'already_committed', ...reply });
-    expect(await countUsers()).toBe('1');
-  });
+  it.each(['reply of COMMIT lost', 'reply of COMMIT lost, status forgotten'] as const)(
+    'after it became durable answers as if nothing had happened (%s)',
+    async (fault) => {
+      const pushId = await stagePush(fixture.ctx, actor, ROWS);
+      weather = fault;
+      const reply = await commitPush(fixture.ctx, actor, pushId);
+      weather = 'calm';
+      expect(reply).toMatchObject({ bundle_seq: 1n, row_count: 1 });
+      expect(await openSession(fixture.ctx, actor, ROWS)).toEqual({ status: 'already_committed', ...reply });
+      expect(await countUsers()).toBe('1');
+    },
+  );
 
   it('before it became durable is tried again', async () => {
     const pushId = await stagePush(fixture.ctx, actor, ROWS);

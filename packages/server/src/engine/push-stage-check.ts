@@ -15,7 +15,7 @@ import type { PgRow } from '../ports/postgres.ts';
 import type { SyncContext } from './context.ts';
 import { createFastSha256 } from './platform-hash.ts';
 import type { OpenPush } from './push-access.ts';
-import { getRunningHashes } from './push-hash.ts';
+import { getRunningHashes, hashCanonicalLines } from './push-hash.ts';
 
 /** Everything that one look at the staged rows tells. */
 export interface StageReport {
@@ -44,7 +44,8 @@ export async function inspectStage(ctx: SyncContext, tx: PgTransaction, open: Op
     groups: (groups?.rows ?? []).map(parseGroup),
     duplicate: duplicates?.rows[0],
     conflicts: parseConflicts(conflicts?.rows ?? [], catalog),
-    requestHash: known ?? hash?.rows[0]?.[0] ?? (await hashByStream(ctx, tx, open)),
+    requestHash:
+      known ?? hash?.rows[0]?.[0] ?? (await hashCanonicalLines(tx.copyTo(copyCanonicalRows(m, open)), createFastSha256)),
   };
 }
 
@@ -57,25 +58,6 @@ function parseGroup(row: PgRow): ApplyGroup {
     firstRowOrdinal: reader.int(),
     rowCount: reader.int(),
   };
-}
-
-const LINE_FEED = 0x0a;
-const COMMA = 0x2c;
-
-/** COPY ends each row with a line feed, which canonical JSON never holds: with commas in their place the rows are joined. */
-async function hashByStream(ctx: SyncContext, tx: PgTransaction, open: OpenPush): Promise<string> {
-  const hash = createFastSha256();
-  hash.update('[');
-  let hasPending = false;
-  for await (const chunk of tx.copyTo(copyCanonicalRows(ctx.names, open))) {
-    if (chunk.length === 0) continue;
-    if (hasPending) hash.update(',');
-    const bytes = chunk.map((byte) => (byte === LINE_FEED ? COMMA : byte));
-    hasPending = chunk.at(-1) === LINE_FEED;
-    hash.update(hasPending ? bytes.subarray(0, -1) : bytes);
-  }
-  hash.update(']');
-  return hash.digestHex();
 }
 
 /**
