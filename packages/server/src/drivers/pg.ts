@@ -163,6 +163,9 @@ class PooledConnection {
   }
 }
 
+/** Milliseconds between two cancel requests for a statement that goes on. */
+const CANCEL_REPEAT_MS = 250;
+
 /**
  * Cancels the running statement when the signal aborts; returns how to stop watching. The connection is given up then: the
  * cancel request may arrive after the rollback, and would hit a statement of its next user.
@@ -170,10 +173,16 @@ class PooledConnection {
 function watchSignal(connection: PooledConnection): () => void {
   const { signal } = connection;
   if (signal === undefined) return () => {};
+  let repeating: ReturnType<typeof setInterval> | undefined;
   const onAbort = (): void => {
     connection.markBroken();
     cancelBackend(connection.client);
+    // A request that arrives before PostgreSQL has begun the statement cancels nothing, so it is repeated until the statement ends.
+    repeating = setInterval(() => cancelBackend(connection.client), CANCEL_REPEAT_MS);
   };
   signal.addEventListener('abort', onAbort, { once: true });
-  return () => signal.removeEventListener('abort', onAbort);
+  return () => {
+    clearInterval(repeating);
+    signal.removeEventListener('abort', onAbort);
+  };
 }

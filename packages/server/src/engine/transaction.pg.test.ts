@@ -184,10 +184,21 @@ test('[P6] the lock budget covers all attempts of a request together', async () 
   });
 });
 
+/** A writer of scope `s` that is inside its transaction until `finish` is called. */
+async function holdTurn(ctx: SyncContext): Promise<{ held: Promise<void>; finish: () => void }> {
+  const inside = Promise.withResolvers<void>();
+  const finished = Promise.withResolvers<void>();
+  const held = withScopeWriteTransaction(ctx, 'connect', 's', () => {
+    inside.resolve();
+    return finished.promise;
+  });
+  await inside.promise;
+  return { held, finish: finished.resolve };
+}
+
 test('[P6] waiting for the turn of a scope holds no connection', async () => {
   const { ctx } = createContext();
-  let finish: () => void = () => {};
-  const held = withScopeWriteTransaction(ctx, 'connect', 's', () => new Promise<void>((resolve) => (finish = resolve)));
+  const { held, finish } = await holdTurn(ctx);
   const waiting = Array.from({ length: 10 }, () => withScopeWriteTransaction(ctx, 'connect', 's', async () => 'done'));
   expect((await withReadTransaction(ctx, 'pull', (tx) => tx.query('SELECT 1'))).rows).toStrictEqual([['1']]);
   finish();
@@ -239,8 +250,7 @@ test('an aborted operation ends with the reason of its signal, also while it wai
   const { ctx } = createContext();
   const gone = new AbortController();
   const stopped = { ...ctx, signal: gone.signal };
-  let finish: () => void = () => {};
-  const held = withScopeWriteTransaction(ctx, 'connect', 's', () => new Promise<void>((resolve) => (finish = resolve)));
+  const { held, finish } = await holdTurn(ctx);
   const waiting = withScopeWriteTransaction(stopped, 'connect', 's', async () => 1);
   const sleeping = withReadTransaction(stopped, 'pull', (tx) => tx.query('SELECT pg_sleep(60)'));
   gone.abort(new Error('shutdown'));
