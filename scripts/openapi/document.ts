@@ -10,6 +10,7 @@ import type { OperationEntry, Success } from './operations.ts';
 import { HEADERS, PARAMETERS } from './parameters.ts';
 import type { ParameterName } from './parameters.ts';
 import { createSchemas } from './schemas.ts';
+import { describeMembers } from './vocabulary.ts';
 
 const TAGS = [
   { name: 'Handshake', description: 'Finding out what the server offers and who seeds the scope.' },
@@ -59,7 +60,7 @@ export function createDocument(): JsonSchema {
       },
       parameters: PARAMETERS,
       headers: HEADERS,
-      schemas: createSchemas(),
+      schemas: describeMembers(createSchemas()),
     },
   };
 }
