@@ -1,4 +1,4 @@
-import { createServer, request } from 'node:http';
+import { Agent, createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 
@@ -59,6 +59,26 @@ test('a header that was sent twice is seen as two', async () => {
     req.on('error', reject).end();
   });
   expect(JSON.parse(text)).toBe('a, b');
+});
+
+test('a connection is kept for the next request, unless a body was left unread', async () => {
+  const send = (method: string, body: string | undefined) =>
+    new Promise<string | undefined>((resolve, reject) => {
+      const req = request({ port, host: '127.0.0.1', path: '/sync/x', method, agent }, (res) => {
+        res.resume();
+        res.on('end', () => resolve(res.headers.connection));
+      });
+      req.on('error', reject).end(body);
+    });
+  const agent = new Agent({ keepAlive: true });
+  current = async () => Response.json('unread');
+  expect([await send('GET', undefined), await send('POST', ''), await send('DELETE', undefined)]).toStrictEqual([
+    'keep-alive',
+    'keep-alive',
+    'keep-alive',
+  ]);
+  expect(await send('POST', 'x'.repeat(1_000_000))).toBe('close');
+  agent.destroy();
 });
 
 test('a host header that is no host does not break the request', async () => {
