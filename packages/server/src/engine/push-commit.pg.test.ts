@@ -251,7 +251,8 @@ describe('committing a push', () => {
       row('posts', 'p', 'UPDATE', { author_id: 'new' }, 1n),
       row('authors', 'new'),
     ];
-    expect(await push(ctx, actor, rows, { sourceBundleId: 2n })).toMatchObject({ row_count: 3 });
+    await push(ctx, actor, rows, { sourceBundleId: 2n });
+    expect(await effects(2n)).toEqual(['DELETE authors {"id":"old"}', 'UPDATE posts {"id":"p"}', 'INSERT authors {"id":"new"}']);
   });
 
   it('lets an insert reuse a unique value that an update or a delete of the same push frees', async () => {
