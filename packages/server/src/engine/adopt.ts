@@ -22,13 +22,16 @@ import { retryTransient } from './retry-transient.ts';
 import { formatPinnedSettings } from './transaction.ts';
 
 /** Scopes looked up at once; each of them is a transaction of its own. */
-const SCOPES_PER_LOOK_UP = 500;
+const SCOPES_PER_LOOK_UP = 100;
 
 /** Source ids with this prefix are refused to clients. */
 const ADOPTION_SOURCE_PREFIX = 'oversync-adoption:';
 
 export type AdoptionOptions = FinaliseOptions &
-  Pick<ResolvedOptions, 'database' | 'retry' | 'lockTimeoutMs' | 'bulkStatementTimeoutMs'>;
+  Pick<ResolvedOptions, 'database' | 'retry' | 'lockTimeoutMs' | 'bulkStatementTimeoutMs'> & {
+    /** Hears what this call has adopted so far, now and then and at the end. */
+    readonly onAdoptionProgress?: (report: AdoptionReport) => void;
+  };
 
 export interface AdoptionReport {
   readonly scopes: number;
@@ -57,6 +60,7 @@ export async function adoptTables(
       rows += adopted ?? 0;
     }
     cursor = scopeIds.at(-1) ?? cursor;
+    if (scopeIds.length > 0) options.onAdoptionProgress?.({ scopes, rows });
     if (scopeIds.length < SCOPES_PER_LOOK_UP) break;
   }
   await inTransaction(options, undefined, (tx) =>

@@ -16,6 +16,7 @@ export type Operation =
   | 'snapshot_chunk'
   | 'snapshot_session_delete'
   | 'exec_write'
+  | 'admin'
   | 'bootstrap'
   | 'maintenance'
   | 'health'

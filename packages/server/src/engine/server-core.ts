@@ -3,8 +3,9 @@ import { SyncError } from '@oversync/protocol';
 import { CLOSE_COMMIT_GRACE_MS, CLOSE_TIMEOUT_MS, RETRY_AFTER_MS } from '../limits.ts';
 import type { Catalog } from '../rules/table-description.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
+import type { AdoptionReport } from './adopt.ts';
 import { bootstrap } from './bootstrap.ts';
-import type { BootstrapResult } from './bootstrap.ts';
+import type { BootstrapOptions, BootstrapResult } from './bootstrap.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { Capabilities } from './capabilities.ts';
 import type { Actor, CommitNotice, SyncContext } from './context.ts';
@@ -24,6 +25,7 @@ import type { SessionTokens } from './session-tokens.ts';
 import { WatchHub } from './watch-hub.ts';
 import { WatchNotifier } from './watch-notifier.ts';
 import { WatchRelay } from './watch-relay.ts';
+import { checkNotInWrite } from './write-context.ts';
 
 /** What is known once bootstrap is complete. */
 interface Ready {
@@ -105,6 +107,30 @@ export class ServerCore {
     return { ...this.ctx, signal, emit: (event) => this.#emit({ ...scope, ...event }) };
   }
 
+  /**
+   * Runs an operation that the host's own code asks for.
+   *
+   * @throws SyncError `service_unavailable` unless the server is running and bootstrapped, `callback_violation` inside a write callback.
+   */
+  async runForHost<T>(scopeId: string, fn: (ctx: SyncContext) => Promise<T>): Promise<T> {
+    checkNotInWrite();
+    const running = this.#lifecycle.enter();
+    try {
+      return await fn(this.createRequestContext({ scopeId, sourceId: '' }, crypto.randomUUID(), running.signal));
+    } finally {
+      running.leave();
+    }
+  }
+
+  /** Gives rows from before registration their metadata, also where the options refuse to do it at start. */
+  async adopt(): Promise<AdoptionReport> {
+    checkNotInWrite();
+    const options = { ...this.#bootstrapOptions(), adoption: 'auto', bootstrapPolicy: 'apply' } as const;
+    const { catalog, adopted } = await bootstrap(options);
+    if (this.#ready !== undefined) await this.#accept(catalog);
+    return adopted;
+  }
+
   #createContext(): SyncContext {
     const { options } = this;
     return {
@@ -134,7 +160,7 @@ export class ServerCore {
   }
 
   async #bootstrap(): Promise<BootstrapResult> {
-    const result = await bootstrap(this.options);
+    const result = await bootstrap(this.#bootstrapOptions());
     await this.#accept(result.catalog);
     for (const warning of result.warnings) this.options.logger.warn(warning.message, { code: warning.code });
     for (const version of result.appliedMigrations) this.#emit({ name: 'migrationApplied', version });
@@ -143,6 +169,10 @@ export class ServerCore {
     this.#lifecycle.markBootstrapped();
     this.#startTimers();
     return result;
+  }
+
+  #bootstrapOptions(): BootstrapOptions {
+    return { ...this.options, onAdoptionProgress: (report) => this.#emit({ name: 'adoptionProgress', ...report }) };
   }
 
   async #accept(catalog: Catalog): Promise<void> {
@@ -174,7 +204,7 @@ export class ServerCore {
   async #readCatalogAgain(): Promise<boolean> {
     const before = this.#ready?.catalog;
     try {
-      const { catalog, changedTables } = await bootstrap(this.options);
+      const { catalog, changedTables } = await bootstrap(this.#bootstrapOptions());
       if (catalog.rowLayout === before?.rowLayout && catalog.shapeSet === before.shapeSet) return false;
       await this.#accept(catalog);
       for (const table of changedTables) this.#emit({ name: 'catalogChanged', table });

@@ -3,6 +3,7 @@ import { isReservedSourceId, isSourceId, SOURCE_ID_HEADER, SyncError } from '@ov
 import { RETRY_AFTER_MS } from '../limits.ts';
 import type { ServerEvent, Logger } from '../engine/events.ts';
 import type { ActorIdentity, ResolvedOptions } from '../engine/options.ts';
+import { findScopeIdFault } from '../rules/scope-id.ts';
 
 interface Reporter {
   readonly logger: Logger;
@@ -29,7 +30,7 @@ export async function resolveActor(request: Request, options: ResolvedOptions, r
     });
   }
   if (identity === null) throw new SyncError('authentication_failed');
-  const fault = findScopeFault(identity.scopeId, options.maxScopeIdBytes);
+  const fault = findScopeIdFault(identity.scopeId, options.maxScopeIdBytes);
   if (fault === undefined) return identity;
   reporter.logger.error('resolveActor returned a scope id that cannot be used', { reason: fault });
   reporter.emit({ name: 'actorRefused', reason: fault });
@@ -39,12 +40,6 @@ export async function resolveActor(request: Request, options: ResolvedOptions, r
 function withoutBody(request: Request): Request {
   if (request.body === null) return request;
   return new Request(request.url, { method: request.method, headers: request.headers });
-}
-
-function findScopeFault(scopeId: unknown, bytesMax: number): 'blank_scope' | 'scope_too_long' | 'scope_nul' | undefined {
-  if (typeof scopeId !== 'string' || scopeId.trim() === '') return 'blank_scope';
-  if (scopeId.includes('\0') || !scopeId.isWellFormed()) return 'scope_nul';
-  return new TextEncoder().encode(scopeId).byteLength > bytesMax ? 'scope_too_long' : undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Operation } from '../engine/events.ts';
 
 /** Operations that a client reaches through `/sync/*`. */
-export type SyncOperation = Exclude<Operation, 'exec_write' | 'bootstrap' | 'maintenance' | 'health' | 'status'>;
+export type SyncOperation = Exclude<Operation, 'exec_write' | 'admin' | 'bootstrap' | 'maintenance' | 'health' | 'status'>;
 
 type Methods = Readonly<Partial<Record<'GET' | 'POST' | 'DELETE', SyncOperation>>>;
 
