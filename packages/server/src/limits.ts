@@ -211,3 +211,18 @@ export const HISTORY_GAP = 1_000_000n;
 
 /** Keys that `checkScope` names per table and kind of difference. */
 export const SCOPE_CHECK_EXAMPLES_MAX = 20;
+
+/** Sessions whose request hash a process keeps while their chunks pass; the least recently used one is hashed by PostgreSQL instead. */
+export const RUNNING_HASHES_MAX = 1024;
+
+/** Exponent of a pushed decimal: a few characters more would make 131,072 digits in every copy of the row. */
+export const DECIMAL_EXPONENT_MAX = 1000;
+
+/** Characters of a schema, table or column name in an error body; PostgreSQL cuts longer names, so a longer one is none of ours. */
+export const ECHOED_NAME_LENGTH_MAX = 63;
+
+/** Characters of a key in an error body, which old clients read up to 64 KiB. */
+export const ECHOED_KEY_LENGTH_MAX = 4096;
+
+/** Rows of a refused push whose apply is repeated to find the row at fault; the scope stays locked meanwhile. */
+export const REPLAYED_ROWS_MAX = 100_000;

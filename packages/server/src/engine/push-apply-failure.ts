@@ -1,3 +1,4 @@
+import { REPLAYED_ROWS_MAX } from '../limits.ts';
 import { PgFault } from '../ports/postgres.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
 import { findFirstFailing } from '../rules/find-first.ts';
@@ -121,8 +122,9 @@ async function lookUp(tx: PgTransaction, sql: string, catalog: Catalog): Promise
 
 /** Finds the failing statement, then the row in it; `null` when only a deferred constraint or trigger fails. */
 async function findByReplay(tx: PgTransaction, input: ApplyInput, plan: readonly ApplyStatement[]): Promise<BlamedRow | null> {
-  await tx.script('SET CONSTRAINTS ALL DEFERRED');
   const lastRowOrdinal = input.groups.reduce((sum, { rowCount }) => sum + rowCount, 0) - 1;
+  if (lastRowOrdinal >= REPLAYED_ROWS_MAX) return null;
+  await tx.script('SET CONSTRAINTS ALL DEFERRED');
   for (const statement of plan) {
     const run = (upTo?: number): string => formatApplyStatement(statement, upTo).join(';');
     if (await runsCleanly(tx, run())) continue;

@@ -1,10 +1,8 @@
 import type { Sha256, Sha256Factory } from '@oversync/protocol';
 
+import { RUNNING_HASHES_MAX } from '../limits.ts';
 import type { SyncContext } from './context.ts';
 import { createFastSha256 } from './platform-hash.ts';
-
-/** Sessions whose running hash is kept; the least recently used one is dropped and hashed by PostgreSQL at commit. */
-const RUNNING_HASHES_MAX = 1024;
 
 interface RunningHash {
   readonly hash: Sha256;

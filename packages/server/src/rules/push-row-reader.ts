@@ -1,6 +1,7 @@
 import { isJsonObject, parseInt64, SyncError } from '@oversync/protocol';
 import type { JsonObject, JsonValue, ViolationKind } from '@oversync/protocol';
 
+import { ECHOED_KEY_LENGTH_MAX, ECHOED_NAME_LENGTH_MAX } from '../limits.ts';
 import { MemberPlans } from './push-member-plan.ts';
 import type { MemberPlan } from './push-member-plan.ts';
 import { formatCanonicalPayload, formatRowJson, formatRowLiteral, readPayload } from './push-payload.ts';
@@ -10,11 +11,6 @@ import type { TableCodec } from './push-table-codec.ts';
 import type { Catalog } from './table-description.ts';
 import { createLimitError, createViolationError } from './violation.ts';
 import type { Violation } from './violation.ts';
-
-/** Characters; PostgreSQL cuts longer names, so a longer one is no name of ours and is not echoed. */
-const ECHOED_NAME_LENGTH_MAX = 63;
-/** Characters of a key in an error body, which old clients read up to 64 KiB. */
-const ECHOED_KEY_LENGTH_MAX = 4096;
 
 export interface RowReaderSettings {
   readonly catalog: Catalog;

@@ -10,6 +10,7 @@ import {
 } from '@oversync/protocol';
 import type { JsonValue, ViolationKind } from '@oversync/protocol';
 
+import { DECIMAL_EXPONENT_MAX } from '../limits.ts';
 import { formatHex } from './hex.ts';
 import type { ColumnDescription, ColumnFamily } from './table-description.ts';
 
@@ -74,9 +75,6 @@ function createNumberReader(
     return { kind: category === 'out_of_range' ? 'out_of_range' : 'number_format', category: category ?? 'malformed' };
   };
 }
-
-/** Digits that one pushed exponent may make of a few characters; PostgreSQL would store and send back up to 131,072. */
-const DECIMAL_EXPONENT_MAX = 1000;
 
 const EXPONENT = /[eE]([+-]?[0-9]+)$/;
 
