@@ -68,4 +68,4 @@ describe.skipIf(!hasContracts).each(loadFixtures('canonical-json'))('[C2] values
   });
 });
 
-if (!hasContracts) it.skip('needs the fixtures');
+if (!hasContracts) it.skip('needs the fixtures', () => undefined);

@@ -90,4 +90,4 @@ describe.skipIf(!hasContracts).each([...loadFixtures('invalidation/behavior')])(
   });
 });
 
-if (!hasContracts) it.skip('needs the fixtures');
+if (!hasContracts) it.skip('needs the fixtures', () => undefined);

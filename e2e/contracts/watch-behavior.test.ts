@@ -110,4 +110,4 @@ describe.skipIf(!hasContracts).each([...loadFixtures('watch/behavior')])('watch 
   });
 });
 
-if (!hasContracts) it.skip('needs the fixtures');
+if (!hasContracts) it.skip('needs the fixtures', () => undefined);

@@ -120,4 +120,4 @@ describe.skipIf(!hasContracts).each([...loadFixtures('watch')])('watch fixtures:
   );
 });
 
-if (!hasContracts) it.skip('needs the fixtures');
+if (!hasContracts) it.skip('needs the fixtures', () => undefined);
