@@ -13,14 +13,13 @@ export function uploadOrderSql(schema: LocalSchema, deletesFirst: ReadonlySet<st
   return `${phase}, CASE WHEN d.payload IS NULL THEN -(${order}) ELSE ${order} END, d.dirty_ordinal, d.table_name, d.key_json`;
 }
 
-/** Schema, highest ordinal, most rows. Fills the freeze plan in upload order. */
+/** Schema, highest ordinal. Fills the freeze plan in upload order. */
 export function fillFreezePlanSql(schema: LocalSchema, deletesFirst: ReadonlySet<string>): string {
   const names = schema.tables.map((table) => quoteLiteral(table.wireName)).join(', ');
   const size = schema.features.hasOctetLength ? 'octet_length' : 'length';
   return (
-    `INSERT INTO temp._oversync_freeze_plan(dirty_rowid, is_live, size) ` +
-    `SELECT d.rowid, COALESCE(s.deleted = 0, 0), COALESCE(${size}(d.payload), 0) FROM _sync_dirty_rows d ` +
-    `LEFT JOIN _sync_row_state s ON s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json ` +
-    `WHERE d.schema_name = ? AND d.dirty_ordinal <= ? AND d.table_name IN (${names}) ORDER BY ${uploadOrderSql(schema, deletesFirst)} LIMIT ?`
+    `INSERT INTO temp._oversync_freeze_plan(dirty_rowid, dirty_ordinal, is_delete, size) ` +
+    `SELECT d.rowid, d.dirty_ordinal, d.payload IS NULL, COALESCE(${size}(d.payload), 0) FROM _sync_dirty_rows d ` +
+    `WHERE d.schema_name = ? AND d.dirty_ordinal <= ? AND d.table_name IN (${names}) ORDER BY ${uploadOrderSql(schema, deletesFirst)}`
   );
 }

@@ -8,7 +8,7 @@ DELETE FROM _sync_dirty_rows WHERE schema_name = ? AND payload IS NULL AND NOT E
 /** Schema. Images stored for such records, which are applied instead. */
 export const IMAGES_OF_NO_OPS = `
 SELECT b.table_name, b.key_json, b.server_deleted, CAST(b.server_row_version AS TEXT), b.server_payload
-FROM _oversync_row_bases b JOIN _sync_dirty_rows d USING (schema_name, table_name, key_json)
+FROM _oversync_row_bases b CROSS JOIN _sync_dirty_rows d USING (schema_name, table_name, key_json)
 WHERE b.schema_name = ? AND b.server_row_version > 0 AND d.payload IS NULL AND NOT EXISTS (SELECT 1 FROM _sync_row_state s
   WHERE s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json AND s.deleted = 0)
   AND (d.table_name, d.key_json) NOT IN (SELECT table_name, key_json FROM _sync_outbox_rows)`;
@@ -28,25 +28,35 @@ DELETE FROM _oversync_quarantine WHERE EXISTS (SELECT 1 FROM _sync_dirty_rows d 
 
 export const LAST_DIRTY_ORDINAL = 'SELECT CAST(COALESCE(MAX(dirty_ordinal), 0) AS TEXT) FROM _sync_dirty_rows';
 
-/** First position (exclusive), rows, bytes. Last position of the page that fits; NULL when not even one row does. */
+export const HAS_PLAN = 'SELECT EXISTS (SELECT 1 FROM temp._oversync_freeze_plan)';
+export const FORGET_PLAN = 'DELETE FROM temp._oversync_freeze_plan';
+
+/** The position before the first planned row. */
+export const PLAN_START = 'SELECT COALESCE(MIN(position), 1) - 1 FROM temp._oversync_freeze_plan';
+
+/** Last position that was worked off. */
+export const SHORTEN_PLAN = 'DELETE FROM temp._oversync_freeze_plan WHERE position <= ?';
+
+/** Bytes, first position (exclusive), rows. Last position of the page that fits, NULL when not even one row does; next position. */
 export const FREEZE_PAGE_END = `
-SELECT MAX(position) FROM (SELECT position, SUM(size) OVER (ORDER BY position) AS total FROM temp._oversync_freeze_plan
-  WHERE position > ? ORDER BY position LIMIT ?) WHERE total <= ?`;
+SELECT MAX(position) FILTER (WHERE total <= ?), MIN(position) FROM (SELECT position, SUM(size) OVER (ORDER BY position) AS total
+  FROM temp._oversync_freeze_plan WHERE position > ? ORDER BY position LIMIT ?)`;
+
+/** A planned row that is still what was planned; rows that turned into deletions, or back, wait for the next plan. */
+const AS_PLANNED = `JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid AND d.dirty_ordinal = f.dirty_ordinal
+  AND (d.payload IS NULL) = f.is_delete`;
 
 /** First and last position, both inclusive. */
 export const FREEZE_PAGE = `
-SELECT d.table_name, d.key_json, CAST(d.base_row_version AS TEXT), d.payload, f.is_live, f.position
-FROM temp._oversync_freeze_plan f JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid
+SELECT d.table_name, d.key_json, CAST(d.base_row_version AS TEXT), d.payload, COALESCE(s.deleted = 0, 0), f.position
+FROM temp._oversync_freeze_plan f ${AS_PLANNED}
+LEFT JOIN _sync_row_state s ON s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json
 WHERE f.position BETWEEN ? AND ? ORDER BY f.position`;
 
 /** JSON array of table names. Rows and captured bytes of the upserts of a foreign-key group. */
 export const GROUP_SIZE = `
-SELECT count(*), COALESCE(SUM(f.size), 0) FROM temp._oversync_freeze_plan f JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid
+SELECT count(*), COALESCE(SUM(f.size), 0) FROM temp._oversync_freeze_plan f ${AS_PLANNED}
 WHERE d.payload IS NOT NULL AND d.table_name IN (SELECT value FROM json_each(?))`;
-
-/** JSON array of table names. */
-export const HAS_UPSERTS = `
-SELECT EXISTS (SELECT 1 FROM _sync_dirty_rows WHERE payload IS NOT NULL AND table_name IN (SELECT value FROM json_each(?)))`;
 
 export const INSERT_OUTBOX_ROWS = {
   into: `INSERT INTO _sync_outbox_rows(source_bundle_id, row_ordinal, schema_name, table_name, key_json, wire_key_json, op,
@@ -54,10 +64,10 @@ export const INSERT_OUTBOX_ROWS = {
   width: 10,
 } as const;
 
-/** JSON array of [position, code, column]. */
+/** JSON array of [position, code, column, op]. */
 export const QUARANTINE_UNENCODABLE = `
 INSERT INTO _oversync_quarantine(schema_name, table_name, key_json, op, base_row_version, payload, origin, code, detail, shows, attempts)
-SELECT d.schema_name, d.table_name, d.key_json, CASE WHEN d.payload IS NULL THEN 'DELETE' WHEN f.is_live THEN 'UPDATE' ELSE 'INSERT' END,
+SELECT d.schema_name, d.table_name, d.key_json, refused.value->>3,
   d.base_row_version, d.payload, 'freeze', refused.value->>1, refused.value->>2, 'local', 1
 FROM json_each(?) refused JOIN temp._oversync_freeze_plan f ON f.position = refused.value->>0
 JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid WHERE true
@@ -67,7 +77,7 @@ ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET op = excluded.op, 
 
 /** Last position. */
 export const DROP_FROZEN = `
-DELETE FROM _sync_dirty_rows WHERE rowid IN (SELECT dirty_rowid FROM temp._oversync_freeze_plan WHERE position <= ?)`;
+DELETE FROM _sync_dirty_rows WHERE rowid IN (SELECT d.rowid FROM temp._oversync_freeze_plan f ${AS_PLANNED} WHERE f.position <= ?)`;
 
 /** Source id, source bundle id, lease, hash, rows. */
 export const SAVE_PREPARED = `

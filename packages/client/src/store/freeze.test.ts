@@ -131,6 +131,45 @@ describe('freezing', () => {
     expect(first.ordinalMax).toBe(5n);
   });
 
+  test('[T46] further parts go on with the plan of the first; what changed meanwhile waits for a new one', async () => {
+    const local = await openAttached(USERS);
+    local.driver.database.exec(`INSERT INTO users(id) VALUES ('a'), ('b'), ('c'), ('d'), ('e')`);
+    const parts: unknown[] = [];
+    let input: Partial<FreezeInput> = { rowsMax: 2 };
+    for (let part = 0; part < 5; part += 1) {
+      const result = await freeze(local, input);
+      parts.push(outbox(local).map((row) => [row[4], row[2]]));
+      if (part === 0)
+        local.driver.database.exec(
+          `UPDATE users SET name = 'edited' WHERE id = 'c'; DELETE FROM users WHERE id = 'd'; INSERT INTO users(id) VALUES ('late')`,
+        );
+      await local.driver.exec(`DELETE FROM _sync_outbox_rows; UPDATE _sync_outbox_bundle SET state = 'none'`);
+      if (!result.hasMore) break;
+      input = { rowsMax: 2, ordinalMax: result.ordinalMax };
+    }
+    expect(parts).toEqual([
+      [
+        ['{"id":"a"}', 'INSERT'],
+        ['{"id":"b"}', 'INSERT'],
+      ],
+      [
+        ['{"id":"c"}', 'INSERT'],
+        ['{"id":"e"}', 'INSERT'],
+      ],
+      [],
+    ]);
+    expect(dirty(local).map((row) => row[1])).toEqual(['{"id":"late"}']);
+  });
+
+  test('[T46] rows that come back from a refused part are frozen before the rest of its plan', async () => {
+    const local = await openAttached(USERS);
+    local.driver.database.exec(`INSERT INTO users(id) VALUES ('a'), ('b'), ('c')`);
+    const first = await freeze(local, { rowsMax: 2 });
+    await local.driver.transaction('immediate', (tx) => unfreezeOutbox(tx));
+    await freeze(local, { rowsMax: 2, ordinalMax: first.ordinalMax });
+    expect(outbox(local).map((row) => row[4])).toEqual(['{"id":"a"}', '{"id":"b"}']);
+  });
+
   test('[T46] the upserts of a table that refers to itself are not cut apart', async () => {
     const local = await openAttached('CREATE TABLE nodes (id TEXT PRIMARY KEY NOT NULL, parent TEXT REFERENCES nodes(id))');
     local.driver.database.exec(`INSERT INTO nodes VALUES ('a', NULL), ('b', 'a'), ('c', 'b'), ('d', 'c')`);
@@ -195,6 +234,15 @@ describe('freezing', () => {
     ]);
     expect(dirty(local)).toEqual([]);
     await verifyOutbox(local.driver, local.schema);
+  });
+
+  test('[T72] rows behind a whole part of refused ones are frozen by the same call', async () => {
+    const local = await openAttached(USERS);
+    local.driver.database.exec(`INSERT INTO users(id, age) VALUES ('a', 'x'), ('b', 'x'), ('c', 'x'), ('d', 4), ('e', 5)`);
+    const result = await freeze(local, { rowsMax: 1 });
+    expect(result.quarantined.map((row) => row.key)).toEqual(['a', 'b', 'c']);
+    expect(outbox(local).map((row) => row[4])).toEqual(['{"id":"d"}']);
+    expect(result.hasMore).toBe(true);
   });
 
   test('too many refused rows fail the freeze and change nothing', async () => {

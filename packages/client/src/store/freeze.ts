@@ -13,18 +13,21 @@ import { bigintColumn, countColumn, onlyRow, optionalTextColumn, textColumn } fr
 import {
   CAPTURED_BYTES,
   DROP_FROZEN,
+  FORGET_PLAN,
   FREEZE_PAGE,
   FREEZE_PAGE_END,
   GROUP_SIZE,
   HAS_DIRTY_UP_TO,
-  HAS_UPSERTS,
+  HAS_PLAN,
   INSERT_OUTBOX_ROWS,
   LAST_DIRTY_ORDINAL,
   LOAD_REQUEUED,
+  PLAN_START,
   QUARANTINE_UNENCODABLE,
   REBASE_REQUEUED,
   RELEASE_REQUEUED,
   SAVE_PREPARED,
+  SHORTEN_PLAN,
 } from './freeze.sql.ts';
 import { insertRows } from './insert-rows.ts';
 import { dropNoOpRecords } from './no-op-records.ts';
@@ -50,23 +53,50 @@ export function freezeOutbox(driver: SqliteDriver, schema: LocalSchema, input: F
 async function freeze(tx: SqliteTx, schema: LocalSchema, input: FreezeInput): Promise<FreezeResult> {
   const { outbox } = await loadClientState(tx);
   if (outbox.state !== 'none') throw new SyncError('outbox_corrupt', { details: { rule: 'frozen_twice' } });
-  await tx.exec(`${CREATE_WORK_TABLES}; DELETE FROM temp._oversync_freeze_plan`);
-  const tables = await dropNoOpRecords(tx, schema);
-  await releaseRequeued(tx, schema);
-  const ordinalMax = input.ordinalMax ?? bigintColumn(onlyRow(await tx.all(LAST_DIRTY_ORDINAL)), 0);
   const source = await loadSource(tx, input.sourceId);
   const sourceBundleId = source?.nextSourceBundleId ?? 1n;
-  await fillPlan(tx, schema, input, ordinalMax);
   const freezer = new Freezer(tx, schema, input, sourceBundleId);
-  await freezer.run();
-  const result = { ordinalMax, quarantined: freezer.quarantined, tables };
-  const hasMore = countColumn(onlyRow(await tx.all(HAS_DIRTY_UP_TO, [ordinalMax])), 0) === 1;
-  if (freezer.rowCount === 0) return { ...result, hasMore, outbox: { state: 'none' } };
+  const plan = await freezeParts(tx, schema, input, freezer);
+  const result = { ...plan, quarantined: freezer.quarantined };
+  if (freezer.rowCount === 0) return { ...result, outbox: { state: 'none' } };
   const requestHash = freezer.digestHex();
   const { sourceId, initializationId } = input;
   await tx.run(SAVE_PREPARED, [sourceId, sourceBundleId, initializationId ?? '', requestHash, BigInt(freezer.rowCount)]);
   const frozen = { sourceId, sourceBundleId, initializationId, requestHash, rowCount: freezer.rowCount };
-  return { ...result, hasMore, outbox: { state: 'prepared', ...frozen } };
+  return { ...result, outbox: { state: 'prepared', ...frozen } };
+}
+
+interface FreezePlan {
+  readonly ordinalMax: bigint;
+  readonly hasMore: boolean;
+  readonly tables: readonly string[];
+}
+
+/**
+ * Works off the plan. It is made once per call, since sorting a million dirty rows for each part would cost more than freezing them;
+ * further parts go on where the one before has ended. A plan whose rows all had to be set aside is followed by a new one.
+ */
+async function freezeParts(tx: SqliteTx, schema: LocalSchema, input: FreezeInput, freezer: Freezer): Promise<FreezePlan> {
+  await tx.exec(CREATE_WORK_TABLES);
+  const tables = new Set<string>();
+  let { ordinalMax } = input;
+  let isPlanned = ordinalMax !== null && countColumn(onlyRow(await tx.all(HAS_PLAN)), 0) === 1;
+  for (;;) {
+    if (!isPlanned) for (const table of await dropNoOpRecords(tx, schema)) tables.add(table);
+    if (!isPlanned) await releaseRequeued(tx, schema);
+    ordinalMax ??= bigintColumn(onlyRow(await tx.all(LAST_DIRTY_ORDINAL)), 0);
+    if (!isPlanned) await makePlan(tx, schema, input, ordinalMax);
+    const takenCount = await freezer.run();
+    const hasMore = countColumn(onlyRow(await tx.all(HAS_DIRTY_UP_TO, [ordinalMax])), 0) === 1;
+    const isDone = freezer.rowCount > 0 || (takenCount === 0 && !isPlanned);
+    if (!hasMore || isDone) return { ordinalMax, hasMore, tables: [...tables] };
+    isPlanned = false;
+  }
+}
+
+async function makePlan(tx: SqliteTx, schema: LocalSchema, input: FreezeInput, ordinalMax: bigint): Promise<void> {
+  await tx.run(FORGET_PLAN);
+  await tx.run(fillFreezePlanSql(schema, input.deletesFirst ?? new Set()), [schema.name, ordinalMax]);
 }
 
 /** Edited rows leave quarantine; rows that waited for them as their parents follow. */
@@ -77,20 +107,6 @@ async function releaseRequeued(tx: SqliteTx, schema: LocalSchema): Promise<void>
   await tx.run(RELEASE_REQUEUED);
   await requeueQuarantined(tx, schema, await waitingChildren(tx, schema, released));
 }
-
-/** Without indivisible groups the soft limit bounds the plan, so that a huge dirty set is not sorted as a whole. */
-async function fillPlan(tx: SqliteTx, schema: LocalSchema, input: FreezeInput, ordinalMax: bigint): Promise<void> {
-  const indivisible = schema.tables.filter((table) => table.isGroupIndivisible).map((table) => table.wireName);
-  const isBound =
-    input.cutsGroups === true ||
-    indivisible.length === 0 ||
-    countColumn(onlyRow(await tx.all(HAS_UPSERTS, [JSON.stringify(indivisible)])), 0) === 0;
-  const sql = fillFreezePlanSql(schema, input.deletesFirst ?? new Set());
-  await tx.run(sql, [schema.name, ordinalMax, BigInt(isBound ? input.rowsMax : UNBOUND)]);
-}
-
-/** SQLite takes a negative limit as none. */
-const UNBOUND = -1;
 
 interface DirtyRow {
   readonly table: LocalTable;
@@ -128,25 +144,34 @@ class Freezer {
     return this.#hasher.digestHex();
   }
 
-  async run(): Promise<void> {
-    while (!this.#isFull) {
-      const rows = await this.#loadPage();
-      if (rows.length === 0) break;
-      await this.#freezePage(rows);
+  /** Takes rows from the plan until it or the bundle is full, and returns how many. */
+  async run(): Promise<number> {
+    this.#openGroup = null;
+    const taken = this.rowCount + this.quarantined.length;
+    this.#consumed = countColumn(onlyRow(await this.#tx.all(PLAN_START)), 0);
+    for (let last = await this.#pageEnd(); last !== null && !this.#isFull; last = await this.#pageEnd()) {
+      const rows = await this.#tx.all(FREEZE_PAGE, [BigInt(this.#consumed + 1), BigInt(last)]);
+      await this.#freezePage(rows.flatMap((row) => this.#dirtyRow(row)));
+      if (!this.#isFull) this.#consumed = last;
     }
-    if (this.#consumed === 0) return;
-    const dirtyCount = countColumn(onlyRow(await this.#tx.all('SELECT count(*) FROM _sync_dirty_rows')), 0);
-    // Without a condition SQLite drops whole pages.
-    if (dirtyCount === this.#consumed) await this.#tx.run('DELETE FROM _sync_dirty_rows');
-    else await this.#tx.run(DROP_FROZEN, [BigInt(this.#consumed)]);
+    await this.#dropTaken(this.rowCount + this.quarantined.length - taken);
+    return this.rowCount + this.quarantined.length - taken;
   }
 
-  async #loadPage(): Promise<DirtyRow[]> {
+  async #dropTaken(takenCount: number): Promise<void> {
+    const dirtyCount = countColumn(onlyRow(await this.#tx.all('SELECT count(*) FROM _sync_dirty_rows')), 0);
+    // Without a condition SQLite drops whole pages.
+    if (dirtyCount === takenCount) await this.#tx.run('DELETE FROM _sync_dirty_rows');
+    else if (takenCount > 0) await this.#tx.run(DROP_FROZEN, [BigInt(this.#consumed)]);
+    await this.#tx.run(SHORTEN_PLAN, [BigInt(this.#consumed)]);
+  }
+
+  /** Last position of the next page; `null` at the end of the plan. One row always fits. */
+  async #pageEnd(): Promise<number | null> {
     const { rowsMax, bytesMax } = this.#input.page;
-    const end = onlyRow(await this.#tx.all(FREEZE_PAGE_END, [BigInt(this.#consumed), BigInt(rowsMax), BigInt(bytesMax)]))[0];
-    const last = end === null || end === undefined ? this.#consumed + 1 : Number(end);
-    const rows = await this.#tx.all(FREEZE_PAGE, [BigInt(this.#consumed + 1), BigInt(last)]);
-    return rows.flatMap((row) => this.#dirtyRow(row));
+    const [end, next] = onlyRow(await this.#tx.all(FREEZE_PAGE_END, [BigInt(bytesMax), BigInt(this.#consumed), BigInt(rowsMax)]));
+    if (next === null || next === undefined) return null;
+    return end === null || end === undefined ? Number(next) : Number(end);
   }
 
   #dirtyRow(row: readonly SqlValue[]): DirtyRow[] {
@@ -261,7 +286,7 @@ class Freezer {
     if (this.quarantined.length + refused.length > this.#input.quarantineMax) {
       throw new SyncError('quarantine_limit_reached', { details: { count: this.quarantined.length + refused.length } });
     }
-    const entries = refused.map(([row, fault]) => [row.position, fault.code, fault.column]);
+    const entries = refused.map(([row, fault]) => [row.position, fault.code, fault.column, row.op]);
     await this.#tx.run(QUARANTINE_UNENCODABLE, [JSON.stringify(entries)]);
     for (const [row, fault] of refused) {
       const key = wireKeyOf(row.table, row.keyJson);

@@ -123,17 +123,24 @@ export async function retryQuarantined(tx: SqliteTx, schema: LocalSchema, key: Q
   return { released: result.released.length, quarantined: [], tables: result.tables };
 }
 
+export interface DiscardInput {
+  /** `rebuild`: leave the table to a rebuild, because the server's row does not fit beside the unsent rows. */
+  readonly restoresBy: 'write' | 'rebuild';
+  readonly quarantineMax: number;
+  readonly outcomeLimit: number;
+}
+
 /** Gives a local change up: the table shows the server's row. Where that is not known here, a rebuild is asked for. */
 export async function discardQuarantined(
   tx: SqliteTx,
   schema: LocalSchema,
   key: QuarantineKey,
-  limits: { readonly quarantineMax: number; readonly outcomeLimit: number },
+  input: DiscardInput,
 ): Promise<ReviewResult> {
   const entry = await loadEntry(tx, schema, key.table, keyJsonIn(schema, key));
   if (entry === null) return NOTHING;
-  const log = new QuarantineLog(limits.quarantineMax);
-  if (entry.shows === 'local') await giveUp(tx, schema, entry, log);
+  const log = new QuarantineLog(input.quarantineMax);
+  if (entry.shows === 'local') await giveUp(tx, schema, entry, input, log);
   await tx.run(DROP_QUARANTINED, identity(schema, entry));
   const outcome = {
     table: entry.table.wireName,
@@ -143,7 +150,7 @@ export async function discardQuarantined(
     code: null,
     rowVersion: null,
   } as const;
-  await recordOutcomes(tx, schema, [outcome], limits.outcomeLimit);
+  await recordOutcomes(tx, schema, [outcome], input.outcomeLimit);
   const waiting = await waitingChildren(tx, schema, [{ table: entry.table.wireName, keyJson: entry.keyJson }]);
   const children = await requeueQuarantined(tx, schema, waiting);
   const tables = [...new Set([...log.tables, ...children.tables])];
@@ -168,8 +175,8 @@ function identity(schema: LocalSchema, entry: Entry): string[] {
   return [schema.name, entry.table.wireName, entry.keyJson];
 }
 
-async function giveUp(tx: SqliteTx, schema: LocalSchema, entry: Entry, log: QuarantineLog): Promise<void> {
-  const server = await loadServerRow(tx, schema, entry.table, entry.keyJson);
+async function giveUp(tx: SqliteTx, schema: LocalSchema, entry: Entry, input: DiscardInput, log: QuarantineLog): Promise<void> {
+  const server = input.restoresBy === 'rebuild' ? 'unknown' : await loadServerRow(tx, schema, entry.table, entry.keyJson);
   if (server === 'unknown') {
     await requestRebuild(tx, 'restore_row');
     return;

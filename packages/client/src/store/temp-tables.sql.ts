@@ -21,11 +21,15 @@ const PAGE = `CREATE TEMP TABLE IF NOT EXISTS _oversync_page (
   UNIQUE (table_name, key_json)
 )`;
 
-/** Dirty rows in upload order. size: captured bytes. */
+/**
+ * Dirty rows in upload order, kept over the parts of one push. dirty_ordinal and is_delete tell whether a row is still the planned one.
+ * size: captured bytes.
+ */
 const FREEZE_PLAN = `CREATE TEMP TABLE IF NOT EXISTS _oversync_freeze_plan (
   position INTEGER PRIMARY KEY,
   dirty_rowid INTEGER NOT NULL,
-  is_live INTEGER NOT NULL,
+  dirty_ordinal INTEGER NOT NULL,
+  is_delete INTEGER NOT NULL,
   size INTEGER NOT NULL
 )`;
 
