@@ -11,4 +11,7 @@ export const PORT_ATTEMPTS_MAX = 5;
 export const LOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Pause between two looks at a process or a file, in milliseconds. */
-export const POLL_INTERVAL_MS = 50;
+export const POLL_INTERVAL_MS = 25;
+
+/** How long the connections to a test database may take to leave before it is dropped, in milliseconds. */
+export const LEAVE_TIMEOUT_MS = 3000;
