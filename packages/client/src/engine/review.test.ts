@@ -113,6 +113,19 @@ describe('[T73] rows set aside', () => {
     expect(server.rowsOf('users')).not.toHaveProperty('u2');
   });
 
+  it('a server row that does not fit beside unsent rows comes back with a rebuild', async () => {
+    const { server, device } = await withRefusedRows();
+    device.sql("UPDATE _sync_attachment_state SET rebuild_required = 0; UPDATE _sync_operation_state SET reason = ''");
+    server.write([{ table: 'users', id: 'u1', payload: { id: 'u1', name: 'taken' } }]);
+    await device.client.pullToStable();
+    device.sql("UPDATE users SET name = 'taken' WHERE id = 'x'; CREATE UNIQUE INDEX users_name ON users(name)");
+    expect(await device.client.quarantine.discard({ table: 'users', key: 'u1' })).toBe(2);
+    expect(users(device)).toContain('u1=bad');
+    expect(await device.client.sourceInfo()).toMatchObject({ rebuildRequired: true });
+    await device.client.rebuild();
+    expect(users(device)).toContain('u1=taken');
+  });
+
   it('are listed while a sync runs', async () => {
     const { server, device } = await withRefusedRows();
     const gate = Promise.withResolvers<void>();

@@ -1,4 +1,7 @@
+import { isSyncError } from '@oversync/protocol';
+
 import type { SqliteDriver } from '../ports/sqlite-driver.ts';
+import { isConstraintFault } from '../ports/sqlite-fault.ts';
 import { clearDiscarded } from '../store/detach.ts';
 import { listOutcomes } from '../store/outcomes.ts';
 import type { Outcome } from '../store/outcomes.ts';
@@ -23,7 +26,10 @@ export interface Quarantine {
   list(page?: Partial<QuarantinePage>): Promise<readonly QuarantinedRow[]>;
   /** One row, or `null` when it is not set aside any more. */
   get(key: QuarantineKey): Promise<QuarantinedRow | null>;
-  /** Queues one row, or all of them, for the next push. Returns how many, rows that waited for a parent included. */
+  /**
+   * Queues one row, or all of them, for the next push. Returns how many, rows that waited for a parent included; a row that does not fit
+   * into its table beside the others stays where it is.
+   */
   retry(key: QuarantineKey | 'all', options?: CallOptions): Promise<number>;
   /** Gives a local change up: the table shows the server's row, at the latest after the rebuild that is asked for where it is unknown. */
   discard(key: QuarantineKey, options?: CallOptions): Promise<number>;
@@ -60,7 +66,8 @@ export function outcomesOf(engine: Engine): Outcomes {
 
 async function retryOne(call: Call, key: QuarantineKey): Promise<number> {
   const { driver } = call.engine;
-  return report(call, await withTransaction(driver, call.operation, (tx) => retryQuarantined(tx, call.schema, key)));
+  const retry = withTransaction(driver, call.operation, (tx) => retryQuarantined(tx, call.schema, key));
+  return report(call, (await unlessConstraint(retry)) ?? NOTHING_RELEASED);
 }
 
 async function retryAll(call: Call): Promise<number> {
@@ -77,8 +84,23 @@ async function retryAll(call: Call): Promise<number> {
 
 async function discardOne(call: Call, key: QuarantineKey): Promise<number> {
   const limits = { quarantineMax: quarantineBudget(call), outcomeLimit: call.engine.options.outcomeLimit };
-  const { driver } = call.engine;
-  return report(call, await withTransaction(driver, call.operation, (tx) => discardQuarantined(tx, call.schema, key, limits)));
+  const discard = (restoresBy: 'write' | 'rebuild'): Promise<ReviewResult> =>
+    withTransaction(call.engine.driver, call.operation, (tx) =>
+      discardQuarantined(tx, call.schema, key, { restoresBy, ...limits }),
+    );
+  return report(call, (await unlessConstraint(discard('write'))) ?? (await discard('rebuild')));
+}
+
+const NOTHING_RELEASED: ReviewResult = { released: 0, quarantined: [], tables: [] };
+
+/** `null` when a constraint of the application kept the rows from being written; nothing has changed then. */
+async function unlessConstraint<T>(work: Promise<T>): Promise<T | null> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isSyncError(error) && error.code === 'storage_failed' && isConstraintFault(error.cause)) return null;
+    throw error;
+  }
 }
 
 function report(call: Call, result: ReviewResult): number {

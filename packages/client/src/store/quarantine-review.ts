@@ -124,8 +124,8 @@ export async function retryQuarantined(tx: SqliteTx, schema: LocalSchema, key: Q
 }
 
 export interface DiscardInput {
-  /** `rebuild`: leave the table to a rebuild, because the server's row does not fit beside the unsent rows. */
-  readonly restoresBy: 'write' | 'rebuild';
+  /** `rebuild`: leave the table to a rebuild, because the server's row does not fit beside the unsent rows. Default `write`. */
+  readonly restoresBy?: 'write' | 'rebuild';
   readonly quarantineMax: number;
   readonly outcomeLimit: number;
 }
