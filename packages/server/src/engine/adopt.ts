@@ -22,7 +22,10 @@ import { retryTransient } from './retry-transient.ts';
 import { formatPinnedSettings } from './transaction.ts';
 
 /** Scopes looked up at once; each of them is a transaction of its own. */
-const SCOPES_PER_LOOK_UP = 100;
+const SCOPES_PER_LOOK_UP = 500;
+
+/** Scopes after which the progress is told. */
+const SCOPES_PER_REPORT = 100;
 
 /** Source ids with this prefix are refused to clients. */
 const ADOPTION_SOURCE_PREFIX = 'oversync-adoption:';
@@ -58,9 +61,9 @@ export async function adoptTables(
       const adopted = await adoptScope(options, catalog, scopeId);
       scopes += adopted === undefined ? 0 : 1;
       rows += adopted ?? 0;
+      if (adopted !== undefined && scopes % SCOPES_PER_REPORT === 0) options.onAdoptionProgress?.({ scopes, rows });
     }
     cursor = scopeIds.at(-1) ?? cursor;
-    if (scopeIds.length > 0) options.onAdoptionProgress?.({ scopes, rows });
     if (scopeIds.length < SCOPES_PER_LOOK_UP) break;
   }
   await inTransaction(options, undefined, (tx) =>
@@ -70,6 +73,7 @@ export async function adoptTables(
       tables.map((table) => table.tableId),
     ),
   );
+  if (scopes % SCOPES_PER_REPORT > 0) options.onAdoptionProgress?.({ scopes, rows });
   return { scopes, rows };
 }
 
