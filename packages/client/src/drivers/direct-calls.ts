@@ -1,7 +1,4 @@
-import { DatabaseSync } from 'node:sqlite';
-import type { StatementSync } from 'node:sqlite';
-
-/** What the driver does around calls that the application makes on the connection itself. */
+/** What a driver does around calls that the application makes on the connection itself. */
 export interface DirectCalls {
   /** Runs one statement; `native` is the call as it would have been. */
   statement<T>(sql: string, native: () => T): T;
@@ -9,35 +6,42 @@ export interface DirectCalls {
   script(sql: string, native: () => void): void;
 }
 
-const STATEMENT_METHODS = ['run', 'get', 'all'] as const;
+/** The calls of a kind of connection as it makes them by itself. */
+export interface NativeCalls<S extends object, A extends unknown[]> {
+  readonly exec: (sql: string) => void;
+  readonly prepare: (...args: A) => S;
+  readonly sourceOf: (statement: S) => string;
+}
+
+const STATEMENT_METHODS = ['run', 'get', 'all', 'iterate'] as const;
 
 /**
- * Lets a driver know of the statements that run on its connection behind its back. `node:sqlite` has no hook for that, so `exec` and
- * `prepare` of this one connection object are covered; the driver itself goes on with the native methods.
+ * Lets a driver know of the statements that run on its connection behind its back. Node's and better-sqlite3's connections have no hook
+ * for that, so `exec` and `prepare` of this one connection object are covered; the driver itself goes on with the native methods.
  */
-export function observeDirectCalls(database: DatabaseSync, calls: DirectCalls): void {
-  cover(database, 'exec', (sql: string): void => calls.script(sql, () => nativeExec(database, sql)));
-  cover(database, 'prepare', (...args: Parameters<DatabaseSync['prepare']>): StatementSync => {
-    const statement = DatabaseSync.prototype.prepare.apply(database, args);
-    const sql = statement.sourceSQL;
-    for (const name of STATEMENT_METHODS) {
-      const native: (...params: never[]) => unknown = statement[name];
-      cover(statement, name, (...params: unknown[]): unknown =>
-        calls.statement(sql, (): unknown => Reflect.apply(native, statement, params)),
-      );
-    }
+export function observeDirectCalls<S extends object, A extends unknown[]>(
+  database: object,
+  native: NativeCalls<S, A>,
+  calls: DirectCalls,
+): void {
+  cover(database, 'exec', (sql: string): unknown => {
+    calls.script(sql, () => native.exec(sql));
+    return database;
+  });
+  cover(database, 'prepare', (...args: A): S => {
+    const statement = native.prepare(...args);
+    const sql = native.sourceOf(statement);
+    for (const name of STATEMENT_METHODS) coverMethod(statement, name, sql, calls);
     return statement;
   });
 }
 
-/** `exec` of the connection, not covered. */
-export function nativeExec(database: DatabaseSync, sql: string): void {
-  DatabaseSync.prototype.exec.call(database, sql);
-}
-
-/** `prepare` of the connection, not covered. */
-export function nativePrepare(database: DatabaseSync, sql: string): StatementSync {
-  return DatabaseSync.prototype.prepare.call(database, sql);
+function coverMethod(statement: object, name: string, sql: string, calls: DirectCalls): void {
+  const native: unknown = Reflect.get(statement, name);
+  if (typeof native !== 'function') return;
+  cover(statement, name, (...params: unknown[]): unknown =>
+    calls.statement(sql, (): unknown => Reflect.apply(native, statement, params)),
+  );
 }
 
 function cover(target: object, name: string, value: (...args: never[]) => unknown): void {

@@ -8,12 +8,20 @@ import type { PlatformPorts } from './platform.ts';
 /** A value bound to or read from SQLite: `number` is REAL, `bigint` is INTEGER. Integers above 2^53 − 1 are read as text by the engine. */
 export type SqlValue = null | string | bigint | number | Uint8Array;
 
+/** Rows with the names of their columns, in the same order; names may repeat. */
+export interface NamedRows {
+  readonly columns: readonly string[];
+  readonly rows: SqlValue[][];
+}
+
 export interface SqliteTx {
   /** Several statements without parameters. */
   exec(sql: string): Promise<void>;
   run(sql: string, params?: readonly SqlValue[]): Promise<{ readonly changes: number }>;
   /** Rows as arrays in column order. INTEGER arrives as bigint or, where the driver cannot, as a number. */
   all(sql: string, params?: readonly SqlValue[]): Promise<SqlValue[][]>;
+  /** `all` with the names of the columns, for query builders that make objects of rows. Optional; the engine does not use it. */
+  allNamed?(sql: string, params?: readonly SqlValue[]): Promise<NamedRows>;
   /** The same statement for many rows in one call. Optional: where absent, the engine expands a JSON parameter with `json_each`. */
   runMany?(sql: string, rows: readonly (readonly SqlValue[])[]): Promise<void>;
 }

@@ -1,6 +1,7 @@
+import { DatabaseSync } from 'node:sqlite';
+
 import { describe, expect, test } from 'vitest';
 
-import { nativeExec } from '../../drivers/direct-calls.ts';
 import { createVirtualClock } from '../../testing/virtual-clock.ts';
 import type { VirtualClock } from '../../testing/virtual-clock.ts';
 import type { SyncClientOptions } from '../options.ts';
@@ -40,7 +41,7 @@ const user = (id: string, name = id) => ({ table: 'users', id, payload: { id, na
 const userIds = (device: TestDevice): readonly string[] => device.list('SELECT id FROM users ORDER BY id');
 
 /** A write that the driver cannot see, as another connection makes it. */
-const behindTheDriver = (device: TestDevice, sql: string): void => nativeExec(device.driver.database, sql);
+const behindTheDriver = (device: TestDevice, sql: string): void => DatabaseSync.prototype.exec.call(device.driver.database, sql);
 
 describe('background loop of a client', () => {
   test('[T108] a write through the driver is uploaded after the quiet time, as one bundle for a burst', async () => {

@@ -1,8 +1,8 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
-
-import { nativePrepare } from './direct-calls.ts';
-import type { ProgramStep, SchemaRoots } from '../rules/touched-tables.ts';
-import { touchedTables } from '../rules/touched-tables.ts';
+import type { ProgramStep, SchemaRoots } from '../../rules/touched-tables.ts';
+import { replaceParameters } from '../../rules/sql-tokens.ts';
+import { touchedTables } from '../../rules/touched-tables.ts';
+import type { SqlValue } from '../../ports/sqlite-driver.ts';
+import type { SyncConnection, SyncStatement } from './sync-connection.ts';
 
 /** Statements whose tables are remembered; texts with literals in them would otherwise fill the memory. */
 const STATEMENTS_MAX = 1000;
@@ -17,29 +17,33 @@ const TRANSACTION_CONTROL = /^(?:BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/
 /** Space, comments and empty statements: EXPLAIN would explain the empty statement. */
 const BEFORE_STATEMENT = /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/;
 
+/** Stands for a parameter: some bindings refuse to run a statement, even to explain it, while parameters have no values. */
+const ANY_VALUE = 'random()';
+
 const SCHEMA_ROOTS = `SELECT 0, rootpage, tbl_name FROM sqlite_schema WHERE rootpage > 0
 UNION ALL SELECT 1, rootpage, tbl_name FROM sqlite_temp_schema WHERE rootpage > 0`;
 
 const VIRTUAL_TABLES = `SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0`;
 
 /**
- * Finds out which tables the commits of one connection wrote. `node:sqlite` has no update hook, so the tables come from the programs of
- * the statements that ran, and `total_changes()` says whether any of them changed a row. Costs nothing per row.
+ * Finds out which tables the commits of one connection wrote. Not every SQLite lets an update hook be set, and the hook leaves
+ * out tables without rowid, so the tables come from the programs of the statements that ran, and `total_changes()` says whether any of them
+ * changed a row. Costs nothing per row.
  */
 export class WrittenTables {
-  readonly #database: DatabaseSync;
+  readonly #connection: SyncConnection;
   readonly #tablesBySql = new Map<string, readonly string[]>();
   readonly #noted = new Set<string>();
-  readonly #totalChanges: StatementSync;
-  readonly #readSchemaVersion: StatementSync;
+  readonly #totalChanges: SyncStatement;
+  readonly #readSchemaVersion: SyncStatement;
   #changesBefore: number;
   #schemaVersion = -1;
   #roots: SchemaRoots | null = null;
 
-  constructor(database: DatabaseSync) {
-    this.#database = database;
-    this.#totalChanges = arrays(database, 'SELECT total_changes()');
-    this.#readSchemaVersion = arrays(database, 'PRAGMA schema_version');
+  constructor(connection: SyncConnection) {
+    this.#connection = connection;
+    this.#totalChanges = connection.prepare('SELECT total_changes()');
+    this.#readSchemaVersion = connection.prepare('PRAGMA schema_version');
     this.#changesBefore = firstNumber(this.#totalChanges);
   }
 
@@ -92,7 +96,7 @@ export class WrittenTables {
   /** A statement that cannot be explained cannot run either, or (ATTACH, VACUUM) writes no row. */
   #explain(sql: string): readonly string[] {
     try {
-      const steps = this.#rows(`EXPLAIN ${sql}`).map(programStep);
+      const steps = this.#rows(`EXPLAIN ${replaceParameters(sql, () => ANY_VALUE)}`).map(programStep);
       return [...touchedTables(steps, (this.#roots ??= this.#loadRoots())).written];
     } catch {
       return [];
@@ -108,25 +112,24 @@ export class WrittenTables {
     return { roots, virtualTables: this.#rows(VIRTUAL_TABLES).map((row) => String(row[0])) };
   }
 
-  #rows(sql: string): unknown[][] {
-    return rowsOf(arrays(this.#database, sql));
+  /** Gives the memory of its statements back. */
+  close(): void {
+    this.#totalChanges.finalize?.();
+    this.#readSchemaVersion.finalize?.();
+  }
+
+  #rows(sql: string): SqlValue[][] {
+    const statement = this.#connection.prepare(sql);
+    try {
+      return statement.all([]);
+    } finally {
+      statement.finalize?.();
+    }
   }
 }
 
-function arrays(database: DatabaseSync, sql: string): StatementSync {
-  const statement = nativePrepare(database, sql);
-  statement.setReturnArrays(true);
-  return statement;
-}
-
-/** The type of Node describes rows as objects whatever `setReturnArrays` says. */
-function rowsOf(statement: StatementSync): unknown[][] {
-  const rows: readonly unknown[] = statement.all();
-  return rows.filter((row) => Array.isArray(row));
-}
-
-function firstNumber(statement: StatementSync): number {
-  return Number(rowsOf(statement)[0]?.[0]);
+function firstNumber(statement: SyncStatement): number {
+  return Number(statement.all([])[0]?.[0]);
 }
 
 /** Columns of EXPLAIN: addr, opcode, p1, p2, p3, p4, p5, comment. */
@@ -142,24 +145,4 @@ export function isRollback(sql: string): boolean {
 /** True for statements that begin or end a transaction. */
 export function endsTransaction(sql: string): boolean {
   return TRANSACTION_CONTROL.test(sql.replace(BEFORE_STATEMENT, ''));
-}
-
-/** The statements of a text one by one; each must be run before the next is asked for, because it may create what that one uses. */
-export function* eachStatement(database: DatabaseSync, sql: string): Generator<StatementSync> {
-  for (let rest = sql; rest.trim() !== '';) {
-    const statement = prepareFirst(database, rest);
-    if (statement === null || statement.sourceSQL === '') return;
-    yield statement;
-    rest = rest.slice(statement.sourceSQL.length);
-  }
-}
-
-/** `null` when only comments are left, which Node reports as an argument of the wrong kind. */
-function prepareFirst(database: DatabaseSync, sql: string): StatementSync | null {
-  try {
-    return nativePrepare(database, sql);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE') return null;
-    throw error;
-  }
 }
