@@ -18,7 +18,7 @@ import { BOOTSTRAP_LOCK_SQL } from '../store/catalog.sql.ts';
 import { loadCatalog } from '../store/load-catalog.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
 import { hasChangedMigration, METADATA_LAYOUT, METADATA_VERSION } from '../store/migrations.ts';
-import { planInstallation } from '../store/plan-installation.ts';
+import { findRegistration, planInstallation } from '../store/plan-installation.ts';
 import type { InstallationPlan, StoredMetadata } from '../store/plan-installation.ts';
 import { markAdopted } from '../store/registrations.ts';
 import { adoptTables } from './adopt.ts';
@@ -32,7 +32,13 @@ import { formatPinnedSettings } from './transaction.ts';
 
 /** The part of the server's options that bootstrap needs. */
 export type BootstrapOptions = AdoptionOptions &
-  Pick<ResolvedOptions, 'registeredTables' | 'bootstrapPolicy' | 'adoption' | 'maxScopeIdBytes'>;
+  Pick<ResolvedOptions, 'registeredTables' | 'bootstrapPolicy' | 'adoption' | 'maxScopeIdBytes'> & {
+    /**
+     * Which tables are registered stays as it is: a server that looks at the catalog again must not undo what a newer one beside it has
+     * set up. A table that was unregistered meanwhile is left out of the catalog.
+     */
+    readonly keepsRegistrations?: boolean;
+  };
 
 export interface BootstrapResult {
   readonly catalog: Catalog;
@@ -72,6 +78,8 @@ export async function bootstrap(options: BootstrapOptions): Promise<BootstrapRes
 interface Inspection {
   readonly facts: CatalogFacts;
   readonly stored: StoredMetadata;
+  /** The tables that the server works with. */
+  readonly tables: readonly NormalisedTable[];
   readonly report: SchemaReport;
   readonly plan: InstallationPlan;
   readonly unadopted: UnadoptedTables;
@@ -79,11 +87,18 @@ interface Inspection {
   readonly catalog: Catalog | undefined;
 }
 
-async function inspect(tx: PgTransaction, options: BootstrapOptions, tables: readonly NormalisedTable[]): Promise<Inspection> {
+async function inspect(
+  tx: PgTransaction,
+  options: BootstrapOptions,
+  configured: readonly NormalisedTable[],
+): Promise<Inspection> {
   const m = metadataNames(options.metadataSchema);
-  const facts = await loadCatalogFacts(tx, options.metadataSchema, tables);
+  const facts = await loadCatalogFacts(tx, options.metadataSchema, configured);
   const stored = await loadStoredMetadata(tx, m, facts);
-  const plan = await planInstallation(tx, m, facts, tables, stored);
+  const keepsOthers = options.keepsRegistrations ?? false;
+  const isActive = (table: NormalisedTable): boolean => findRegistration(stored.registrations, table)?.isActive === true;
+  const tables = keepsOthers ? configured.filter(isActive) : configured;
+  const plan = await planInstallation(tx, m, facts, tables, stored, keepsOthers);
   const checked = checkSchema({
     facts,
     tables,
@@ -100,7 +115,7 @@ async function inspect(tx: PgTransaction, options: BootstrapOptions, tables: rea
   if (violations.length > 0) throw createSchemaError(report, plan.pending);
   const isReady = plan.pending.length === 0;
   const catalog = isReady ? await loadCatalog(tx, m, facts, tables, stored.registrations, stored.shapes) : undefined;
-  return { facts, stored, report, plan, unadopted, catalog };
+  return { facts, stored, tables, report, plan, unadopted, catalog };
 }
 
 /** Rows can only be looked at in a table that is as it should be. */
@@ -121,14 +136,16 @@ async function checkUnadopted(
 async function install(
   tx: PgTransaction,
   options: BootstrapOptions,
-  tables: readonly NormalisedTable[],
+  configured: readonly NormalisedTable[],
 ): Promise<{ readonly inspection: Inspection; readonly applied: AppliedInstallation }> {
   await tx.query(BOOTSTRAP_LOCK_SQL, [options.metadataSchema]);
-  const { facts, stored, plan } = await inspect(tx, options, tables);
+  const { facts, stored, plan, tables } = await inspect(tx, options, configured);
   const m = metadataNames(options.metadataSchema);
-  const applied = plan.pending.length === 0 ? NOTHING_APPLIED : await applyInstallation(tx, m, { facts, tables, stored });
+  const keepsOthers = options.keepsRegistrations ?? false;
+  const applied =
+    plan.pending.length === 0 ? NOTHING_APPLIED : await applyInstallation(tx, m, { facts, tables, stored, keepsOthers });
   // Looked at again now that the triggers are in place: until they were, anybody could still insert.
-  const inspection = await inspect(tx, options, tables);
+  const inspection = await inspect(tx, options, configured);
   await markAdopted(tx, m, inspection.unadopted.empty);
   return { inspection, applied };
 }

@@ -1,5 +1,6 @@
 import type { PgTransaction } from '../ports/postgres.ts';
-import { parseShapeKeys, rerenderRows } from '../rules/rerender-rows.ts';
+import { PgFault } from '../ports/postgres.ts';
+import { parseShapeKeys, rerenderRows, UnrecordedShapeError } from '../rules/rerender-rows.ts';
 import type { Catalog } from '../rules/table-description.ts';
 import { loadBlockBatch, loadBundleOpening, loadPullBlocks } from '../store/pull-page.ts';
 import type { PullBlock, PullPage } from '../store/pull-page.ts';
@@ -49,10 +50,21 @@ async function readBundles(
   const parts: Uint8Array[] = [];
   const seqRange = { scopePk: input.scopePk, ...range };
   if (!input.page.isCurrentShape) {
-    return rerenderBundles(await loadPullBlocks(tx, ctx.names, seqRange), input.catalog).map(encodeText);
+    const blocks = await loadPullBlocks(tx, ctx.names, seqRange);
+    return asCatalogFault(() => rerenderBundles(blocks, input.catalog)).map(encodeText);
   }
   for await (const chunk of tx.copyTo(copyPullBundles(ctx.names, seqRange))) parts.push(chunk);
   return parts;
+}
+
+/** Lets the transaction start again with a fresh catalog when another process has stored rows of a shape that this one does not know yet. */
+function asCatalogFault<T>(render: () => T): T {
+  try {
+    return render();
+  } catch (cause) {
+    if (!(cause instanceof UnrecordedShapeError)) throw cause;
+    throw new PgFault(cause.message, { sqlState: '42703', cause });
+  }
 }
 
 /** Texts of the bundles with their rows in the current shapes, commas included. */

@@ -44,13 +44,25 @@ export async function stagePushChunk(ctx: SyncContext, actor: Actor, input: Push
     return await stageOnce(ctx, actor, input);
   } catch (error) {
     // A table that changed a moment ago explains a value that does not fit, so look before the client is blamed.
-    if (!isConversionError(error) || !(await ctx.refreshCatalog())) throw error;
+    if (!mayBeStale(error) || !(await ctx.refreshCatalog())) throw error;
     return stageOnce(ctx, actor, input);
   }
 }
 
-function isConversionError(error: unknown): boolean {
-  return error instanceof SyncError && error.code === 'push_chunk_invalid' && error.cause instanceof PgFault;
+/** Violations found in memory that a column added, widened or made nullable a moment ago would explain. */
+const CATALOG_KINDS: ReadonlySet<unknown> = new Set([
+  'unknown_column',
+  'out_of_range',
+  'not_null',
+  'number_format',
+  'invalid_text',
+]);
+
+function mayBeStale(error: unknown): boolean {
+  if (!(error instanceof SyncError) || error.code !== 'push_chunk_invalid') return false;
+  const violation: unknown = error.details['violation'];
+  const kind: unknown = typeof violation === 'object' && violation !== null ? Reflect.get(violation, 'kind') : undefined;
+  return error.cause instanceof PgFault || CATALOG_KINDS.has(kind);
 }
 
 async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {

@@ -204,8 +204,8 @@ export class ServerCore {
   async #readCatalogAgain(): Promise<boolean> {
     const before = this.#ready?.catalog;
     try {
-      const { catalog, changedTables } = await bootstrap(this.#bootstrapOptions());
-      if (catalog.rowLayout === before?.rowLayout && catalog.shapeSet === before.shapeSet) return false;
+      const { catalog, changedTables } = await bootstrap({ ...this.#bootstrapOptions(), keepsRegistrations: true });
+      if (before !== undefined && isSameCatalog(before, catalog)) return false;
       await this.#accept(catalog);
       for (const table of changedTables) this.#emit({ name: 'catalogChanged', table });
       return true;
@@ -238,4 +238,13 @@ export class ServerCore {
     this.#lifecycle.abortRunning();
     await this.#lifecycle.waitUntilIdle(CLOSE_COMMIT_GRACE_MS);
   }
+}
+
+/** Shapes that another process has recorded count too: rows of them are stored from then on. */
+function isSameCatalog(before: Catalog, now: Catalog): boolean {
+  return before.rowLayout === now.rowLayout && before.shapeSet === now.shapeSet && countShapes(before) === countShapes(now);
+}
+
+function countShapes(catalog: Catalog): number {
+  return [...catalog.shapes.values()].reduce((sum, shapes) => sum + shapes.size, 0);
 }

@@ -73,7 +73,13 @@ export function shapeColumns(
   columns: readonly ColumnDescription[],
   missingValue: (name: string) => string,
 ): readonly ShapeColumn[] {
-  return columns.map(({ name, family, jsonAsText }) => ({ name, family, jsonAsText, missingValue: missingValue(name) }));
+  return columns.map(({ name, family, jsonAsText, origin }) => ({
+    name,
+    family,
+    jsonAsText,
+    ...(origin === undefined ? {} : { origin }),
+    missingValue: missingValue(name),
+  }));
 }
 
 function describeColumn(column: ColumnFact, jsonAsText: ReadonlySet<string>): ColumnDescription {
@@ -90,6 +96,7 @@ function describeColumn(column: ColumnFact, jsonAsText: ReadonlySet<string>): Co
     hasDefault: column.hasDefault,
     isGenerated: column.isGenerated || column.identity === 'a',
     jsonAsText: family === 'json' && jsonAsText.has(column.name),
+    origin: `${column.relationOid}.${String(column.attributeNumber)}`,
   };
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { rerenderRows } from './rerender-rows.ts';
+import { rerenderRows, UnrecordedShapeError } from './rerender-rows.ts';
 import type { Catalog, ColumnFamily, ShapeColumn, TableDescription } from './table-description.ts';
 
 const column = (name: string, family: ColumnFamily = 'text', more: Partial<ShapeColumn> = {}): ShapeColumn => ({
@@ -104,23 +104,18 @@ test('a boolean column that became text, and the other way round, keeps its mean
 });
 
 test('a shape that was never recorded is a fault, not a guess', () => {
-  expect(() => rerenderRows(row('{"id":"a"}'), ['4:7'], createCatalog([column('id')], [column('id')]))).toThrow('shapes 7 to 2');
+  const catalog = createCatalog([column('id')], [column('id')]);
+  expect(() => rerenderRows(row('{"id":"a"}'), ['4:7'], catalog)).toThrow(UnrecordedShapeError);
 });
 
 test('a column that was dropped and added again does not get its old value back', () => {
-  const dropped = createCatalog([column('id')], [column('id')]);
-  const catalog: Catalog = {
-    ...dropped,
-    shapes: new Map([
-      [
-        4,
-        new Map([
-          [0, { tableId: 4, shapeId: 0, columns: [column('a', 'integer'), column('id')] }],
-          [1, { tableId: 4, shapeId: 1, columns: [column('id')] }],
-          [2, { tableId: 4, shapeId: 2, columns: [column('a', 'integer', { missingValue: '"7"' }), column('id')] }],
-        ]),
-      ],
-    ]),
-  };
-  expect(rerenderRows(row('{"a":"1","id":"a"}'), ['4:0'], catalog)).toBe(row('{"a":"7","id":"a"}'));
+  const before = [column('a', 'integer', { origin: '77.3' }), column('id', 'text', { origin: '77.2' })];
+  const now = [column('a', 'integer', { origin: '77.5', missingValue: '"7"' }), column('id', 'text', { origin: '77.2' })];
+  expect(rerenderRows(row('{"a":"1","id":"a"}'), ['4:1'], createCatalog(before, now))).toBe(row('{"a":"7","id":"a"}'));
+});
+
+test('columns of a table that was restored under another number are known by their names', () => {
+  const before = [column('a', 'integer', { origin: '77.3' })];
+  const now = [column('a', 'integer', { origin: '991.2', missingValue: '"7"' })];
+  expect(rerenderRows(row('{"a":"1"}'), ['4:1'], createCatalog(before, now))).toBe(row('{"a":"1"}'));
 });

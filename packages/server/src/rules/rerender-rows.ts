@@ -40,30 +40,20 @@ function rerenderRow(row: JsonObject, shapeByTable: ReadonlyMap<number, number>,
   if (table === undefined) return undefined;
   const shapeId = shapeByTable.get(table.tableId);
   if (!isJsonObject(payload) || shapeId === undefined || shapeId === table.shapeId) return stringifyJson(row);
-  return stringifyJson({ ...row, payload: rerenderPayload(payload, listShapes(catalog, table, shapeId)) });
+  const from = getShape(catalog, table, shapeId);
+  const to = getShape(catalog, table, table.shapeId);
+  return stringifyJson({ ...row, payload: projectPayload(payload, from, to) });
 }
 
-/**
- * The shapes from the stored one to the current one. Rendering goes through all of them: a column that was dropped and added again is
- * another column, although it has the old name.
- */
-function listShapes(catalog: Catalog, table: TableDescription, storedShapeId: number): readonly TableShape[] {
-  const shapes = [...(catalog.shapes.get(table.tableId)?.values() ?? [])]
-    .filter((shape) => shape.shapeId >= storedShapeId && shape.shapeId <= table.shapeId)
-    .sort((left, right) => left.shapeId - right.shapeId);
-  if (shapes[0]?.shapeId !== storedShapeId || shapes.at(-1)?.shapeId !== table.shapeId) {
-    throw new Error(`shapes ${String(storedShapeId)} to ${String(table.shapeId)} of ${table.name} are not all recorded`);
-  }
-  return shapes;
+/** A row has a shape that another process has recorded since this one read the catalog. */
+export class UnrecordedShapeError extends Error {
+  override readonly name = 'UnrecordedShapeError';
 }
 
-function rerenderPayload(payload: JsonObject, shapes: readonly TableShape[]): JsonObject {
-  let rendered = payload;
-  for (const [index, shape] of shapes.entries()) {
-    const previous = shapes[index - 1];
-    if (previous !== undefined) rendered = projectPayload(rendered, previous, shape);
-  }
-  return rendered;
+function getShape(catalog: Catalog, table: TableDescription, shapeId: number): TableShape {
+  const shape = catalog.shapes.get(table.tableId)?.get(shapeId);
+  if (shape === undefined) throw new UnrecordedShapeError(`shape ${String(shapeId)} of ${table.name} is not recorded`);
+  return shape;
 }
 
 function projectPayload(payload: JsonObject, from: TableShape, to: TableShape): JsonObject {
@@ -73,11 +63,18 @@ function projectPayload(payload: JsonObject, from: TableShape, to: TableShape): 
     const old = known.get(column.name);
     const value = payload[column.name];
     projected[column.name] =
-      old === undefined || value === undefined
+      old === undefined || value === undefined || !isSameColumn(old, column)
         ? parseJson(column.missingValue, { depthMax: STORED_DEPTH_MAX })
         : convertValue(value, old, column);
   }
   return projected;
+}
+
+/** In one table the attribute number decides; in a table that was made anew, as by a restore, only the name is left. */
+function isSameColumn(left: ShapeColumn, right: ShapeColumn): boolean {
+  const [leftTable, leftNumber] = left.origin?.split('.') ?? [];
+  const [rightTable, rightNumber] = right.origin?.split('.') ?? [];
+  return leftTable !== rightTable || leftNumber === rightNumber;
 }
 
 /** A column that changed between nested JSON, JSON text, boolean and text keeps its meaning as far as text can carry it. */

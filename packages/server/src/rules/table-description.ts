@@ -54,6 +54,8 @@ export interface ColumnDescription {
   readonly isGenerated: boolean;
   /** Carried as a JSON string (option `jsonAsText`); only for the family `json`. */
   readonly jsonAsText: boolean;
+  /** See {@link ShapeColumn.origin}. */
+  readonly origin?: string;
 }
 
 export type KeyKind = 'uuid' | 'text';
@@ -94,6 +96,11 @@ export interface ShapeColumn {
   readonly name: string;
   readonly family: ColumnFamily;
   readonly jsonAsText: boolean;
+  /**
+   * Which column this is, as `oid of the table.attribute number`: a column that is dropped and added again is another one, although it
+   * has the old name.
+   */
+  readonly origin?: string;
   /** Wire JSON text that rows from before this column get when they are rendered in a shape that has it. */
   readonly missingValue: string;
 }

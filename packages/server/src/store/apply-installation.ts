@@ -8,13 +8,13 @@ import type { MetadataNames } from './metadata.sql.ts';
 import { applyMigrations, loadAppliedMigrations, METADATA_LAYOUT, METADATA_VERSION } from './migrations.ts';
 import {
   changedShapes,
-  currentShape,
   findRegistration,
   installedTables,
   loadStrayTriggers,
   removedRegistrations,
 } from './plan-installation.ts';
 import type { StoredMetadata } from './plan-installation.ts';
+import type { StoredRegistration } from './registrations.ts';
 import {
   insertRegistration,
   insertShape,
@@ -28,6 +28,8 @@ export interface Installation {
   readonly facts: CatalogFacts;
   readonly tables: readonly NormalisedTable[];
   readonly stored: StoredMetadata;
+  /** Leaves tables alone that are registered and not among `tables`. */
+  readonly keepsOthers: boolean;
 }
 
 export interface AppliedInstallation {
@@ -49,12 +51,13 @@ export async function loadStoredMetadata(tx: PgTransaction, m: MetadataNames, fa
 export async function applyInstallation(
   tx: PgTransaction,
   m: MetadataNames,
-  { facts, tables, stored }: Installation,
+  { facts, tables, stored, keepsOthers }: Installation,
 ): Promise<AppliedInstallation> {
   if (!facts.server.metadata.exists) await tx.script(`CREATE SCHEMA ${m.schema}`);
   const migrations = await applyMigrations(tx, m, facts.server.metadata.version);
   const changed = new Set<string>();
-  await applyRegistrations(tx, m, facts, tables, stored, changed);
+  const removed = keepsOthers ? [] : removedRegistrations(tables, stored.registrations);
+  await applyRegistrations(tx, m, { facts, tables, stored, removed }, changed);
   const registrations = await loadRegistrations(tx, m);
   const installed = installedTables(facts, tables, registrations);
   const relations = installed.flatMap((table) => planRelations(m, facts, table));
@@ -62,7 +65,7 @@ export async function applyInstallation(
   const statements = [
     ...planFunctions(m, facts, installed),
     ...relations.flatMap((plan) => plan.statements),
-    ...(await loadStrayTriggers(tx, facts)),
+    ...(keepsOthers ? [] : await loadStrayTriggers(tx, facts)),
   ];
   if (statements.length > 0) await tx.script(statements.join(';\n'));
   await applyShapes(tx, m, facts, tables, changed);
@@ -72,9 +75,7 @@ export async function applyInstallation(
 async function applyRegistrations(
   tx: PgTransaction,
   m: MetadataNames,
-  facts: CatalogFacts,
-  tables: readonly NormalisedTable[],
-  stored: StoredMetadata,
+  { facts, tables, stored, removed }: Omit<Installation, 'keepsOthers'> & { readonly removed: readonly StoredRegistration[] },
   changed: Set<string>,
 ): Promise<void> {
   for (const table of tables) {
@@ -84,9 +85,9 @@ async function applyRegistrations(
     if (registration === undefined) await insertRegistration(tx, m, describeTable(facts, table, { tableId: 0, shapeId: 0 }));
     else await setRegistrationActive(tx, m, registration.tableId, true);
   }
-  for (const removed of removedRegistrations(tables, stored.registrations)) {
-    changed.add(tableName(removed));
-    await setRegistrationActive(tx, m, removed.tableId, false);
+  for (const other of removed) {
+    changed.add(tableName(other));
+    await setRegistrationActive(tx, m, other.tableId, false);
   }
 }
 
@@ -102,11 +103,12 @@ async function applyShapes(
   for (const table of changedShapes(facts, tables, stored)) {
     const registration = findRegistration(stored.registrations, table);
     if (registration === undefined || findRoot(facts, table) === undefined) continue;
-    const before = new Map(currentShape(stored.shapes, registration).map((column) => [column.name, column.missingValue]));
+    const recorded = stored.shapes.filter(({ tableId }) => tableId === registration.tableId).flatMap((shape) => shape.columns);
+    const known = new Map(recorded.map((column) => [column.origin, column.missingValue]));
     const description = describeTable(facts, table, registration);
     const missing = new Map<string, string>();
-    for (const { name } of before.size === 0 ? [] : description.columns) {
-      missing.set(name, before.get(name) ?? (await loadMissingValue(tx, m, description, name)));
+    for (const { name, origin } of recorded.length === 0 ? [] : description.columns) {
+      missing.set(name, known.get(origin) ?? (await loadMissingValue(tx, m, description, name)));
     }
     await insertShape(
       tx,

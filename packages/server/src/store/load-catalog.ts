@@ -1,12 +1,14 @@
 import type { PgTransaction } from '../ports/postgres.ts';
 import type { CatalogFacts, NormalisedTable } from '../rules/catalog-facts.ts';
-import { describeTable } from '../rules/describe-tables.ts';
+import { describeColumns, describeTable, shapeColumns } from '../rules/describe-tables.ts';
+import type { TableIdentity } from '../rules/describe-tables.ts';
 import { tableName } from '../rules/normalise-tables.ts';
 import { compareUtf16 } from '../rules/table-description.ts';
 import type { Catalog, TableDescription, TableShape } from '../rules/table-description.ts';
 import type { MetadataNames } from './metadata.sql.ts';
 import { loadTokenSecret } from './migrations.ts';
 import type { StoredRegistration } from './registrations.ts';
+import { findShape } from './shape-columns.ts';
 
 /** Puts together what the engine works with, from facts and stored registrations that fit each other. */
 export async function loadCatalog(
@@ -18,16 +20,28 @@ export async function loadCatalog(
   shapes: readonly TableShape[],
 ): Promise<Catalog> {
   return createCatalog(
-    tables.map((table) => describeTable(facts, table, identify(table, registrations))),
+    tables.map((table) => describeTable(facts, table, identify(facts, table, registrations, shapes))),
     shapes,
     await loadTokenSecret(tx, m),
   );
 }
 
-function identify(table: NormalisedTable, registrations: readonly StoredRegistration[]): StoredRegistration {
+function identify(
+  facts: CatalogFacts,
+  table: NormalisedTable,
+  registrations: readonly StoredRegistration[],
+  shapes: readonly TableShape[],
+): TableIdentity {
   const found = registrations.find((stored) => tableName(stored) === tableName(table));
   if (found === undefined) throw new TypeError(`table ${tableName(table)} has no registration`);
-  return found;
+  const { tableId } = found;
+  const shape = findShape(
+    shapes,
+    tableId,
+    shapeColumns(describeColumns(facts, table), () => 'null'),
+  );
+  if (shape === undefined) throw new TypeError(`the shape of ${tableName(table)} is not recorded`);
+  return { tableId, shapeId: shape.shapeId };
 }
 
 export function createCatalog(

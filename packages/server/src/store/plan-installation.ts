@@ -5,7 +5,7 @@ import { decideColumnFamily } from '../rules/column-family.ts';
 import { columnsOf, describeColumns, findRoot, publishedColumns, shapeColumns } from '../rules/describe-tables.ts';
 import { describeTable } from '../rules/describe-tables.ts';
 import { tableName } from '../rules/normalise-tables.ts';
-import type { ShapeColumn, TableShape } from '../rules/table-description.ts';
+import type { TableShape } from '../rules/table-description.ts';
 import { planFunctions, planRelations, STRAY_TRIGGERS_SQL } from './capture-plan.ts';
 import type { InstalledTable } from './capture-plan.ts';
 import { dropTriggerSql } from './capture.sql.ts';
@@ -14,7 +14,7 @@ import { MIGRATIONS } from './migrations.ts';
 import type { AppliedMigration } from './migrations.ts';
 import type { StoredRegistration } from './registrations.ts';
 import { RowReader } from './row-reader.ts';
-import { isSameShape } from './shape-columns.ts';
+import { findShape } from './shape-columns.ts';
 import { quoteQualified } from '../rules/sql-text.ts';
 
 /** Contents of the metadata schema; all empty while it does not exist. */
@@ -37,6 +37,7 @@ export async function planInstallation(
   facts: CatalogFacts,
   tables: readonly NormalisedTable[],
   stored: StoredMetadata,
+  keepsOthers: boolean,
 ): Promise<InstallationPlan> {
   const installed = installedTables(facts, tables, stored.registrations);
   const relations = installed.flatMap((table) => planRelations(m, facts, table));
@@ -50,11 +51,13 @@ export async function planInstallation(
       ({ version, name }) => `migration ${String(version)}: ${name}`,
     ),
     ...unregistered.map((table) => `register ${tableName(table)}`),
-    ...removedRegistrations(tables, stored.registrations).map((removed) => `unregister ${tableName(removed)}`),
+    ...(keepsOthers ? [] : removedRegistrations(tables, stored.registrations)).map(
+      (removed) => `unregister ${tableName(removed)}`,
+    ),
     ...changedShapes(facts, tables, stored).map((table) => `record the shape of ${tableName(table)}`),
     ...planFunctions(m, facts, installed),
     ...relations.flatMap((plan) => plan.statements),
-    ...(await loadStrayTriggers(tx, facts)),
+    ...(keepsOthers ? [] : await loadStrayTriggers(tx, facts)),
   ];
   return { pending, changedRelations: changed };
 }
@@ -89,7 +92,7 @@ export function installedTables(
   });
 }
 
-/** Tables whose published columns differ from the recorded shape. */
+/** Tables whose published columns are no recorded shape. */
 export function changedShapes(
   facts: CatalogFacts,
   tables: readonly NormalisedTable[],
@@ -98,17 +101,9 @@ export function changedShapes(
   return tables.filter((table) => {
     const registration = findRegistration(stored.registrations, table);
     if (registration === undefined || !isDescribable(facts, table)) return false;
-    return !isSameShape(
-      currentShape(stored.shapes, registration),
-      shapeColumns(describeColumns(facts, table), () => 'null'),
-    );
+    const columns = shapeColumns(describeColumns(facts, table), () => 'null');
+    return findShape(stored.shapes, registration.tableId, columns) === undefined;
   });
-}
-
-export function currentShape(shapes: readonly TableShape[], registration: StoredRegistration): readonly ShapeColumn[] {
-  return (
-    shapes.find(({ tableId, shapeId }) => tableId === registration.tableId && shapeId === registration.shapeId)?.columns ?? []
-  );
 }
 
 /** False while a check will refuse the table anyway. */

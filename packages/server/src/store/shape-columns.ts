@@ -1,5 +1,5 @@
 import { COLUMN_FAMILIES } from '../rules/column-family.ts';
-import type { ShapeColumn } from '../rules/table-description.ts';
+import type { ShapeColumn, TableShape } from '../rules/table-description.ts';
 
 const FAMILIES: ReadonlySet<string> = new Set<string>(COLUMN_FAMILIES);
 
@@ -9,29 +9,48 @@ export function parseShapeColumns(text: string): readonly ShapeColumn[] {
   if (!Array.isArray(parsed)) throw new TypeError('table_shape.columns is not an array');
   return parsed.map((entry: unknown) => {
     if (!isShapeColumn(entry)) throw new TypeError('table_shape.columns holds an unknown form');
-    return { name: entry.name, family: entry.family, jsonAsText: entry.jsonAsText, missingValue: entry.missingValue };
+    const { name, family, jsonAsText, origin, missingValue } = entry;
+    return { name, family, jsonAsText, ...(origin === undefined ? {} : { origin }), missingValue };
   });
 }
 
 function isShapeColumn(entry: unknown): entry is ShapeColumn {
   if (typeof entry !== 'object' || entry === null) return false;
-  const { name, family, jsonAsText, missingValue } = entry as Partial<Record<keyof ShapeColumn, unknown>>;
+  const { name, family, jsonAsText, origin, missingValue } = entry as Partial<Record<keyof ShapeColumn, unknown>>;
   return (
     typeof name === 'string' &&
     typeof family === 'string' &&
     FAMILIES.has(family) &&
     typeof jsonAsText === 'boolean' &&
+    (origin === undefined || typeof origin === 'string') &&
     typeof missingValue === 'string'
   );
 }
 
-/** True when rows of both shapes have the same wire form. Recorded missing values do not count. */
-export function isSameShape(left: readonly ShapeColumn[], right: readonly ShapeColumn[]): boolean {
+/** True when both shapes have the same columns in the same wire form. Recorded missing values do not count. */
+function isSameShape(left: readonly ShapeColumn[], right: readonly ShapeColumn[]): boolean {
   return (
     left.length === right.length &&
     left.every((column, index) => {
       const other = right[index];
-      return other?.name === column.name && other.family === column.family && other.jsonAsText === column.jsonAsText;
+      return (
+        other?.name === column.name &&
+        other.family === column.family &&
+        other.jsonAsText === column.jsonAsText &&
+        other.origin === column.origin
+      );
     })
   );
+}
+
+/**
+ * The recorded shape of a table with these columns, the latest if there are several. Processes that publish different columns of one
+ * table for a while, as during a deployment, so keep to their own shapes instead of recording new ones in turn.
+ */
+export function findShape(
+  shapes: readonly TableShape[],
+  tableId: number,
+  columns: readonly ShapeColumn[],
+): TableShape | undefined {
+  return shapes.findLast((shape) => shape.tableId === tableId && isSameShape(shape.columns, columns));
 }
