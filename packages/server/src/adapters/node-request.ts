@@ -5,20 +5,20 @@ import { toByteStream } from '../http/byte-stream.ts';
 const BODILESS_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 const FALLBACK_ORIGIN = 'http://localhost';
 
-/** The Web form of a node request. The body is read only when the handler asks for it. */
-export function toWebRequest(req: IncomingMessage, signal: AbortSignal): Request {
+/** The Web form of a node request, under the given path. The body is read only when the handler asks for it. */
+export function toWebRequest(req: IncomingMessage, path: string | undefined, signal: AbortSignal): Request {
   const method = req.method ?? 'GET';
   const headers = toHeaders(req.rawHeaders);
-  if (BODILESS_METHODS.has(method)) return new Request(toUrl(req), { method, headers, signal });
+  if (BODILESS_METHODS.has(method)) return new Request(toUrl(req, path), { method, headers, signal });
   // Leaving the body early must not destroy the socket: the answer has to go out on it.
   const body = toByteStream(req.iterator({ destroyOnReturn: false }), () => {});
   const init: RequestInit & { readonly duplex: 'half' } = { method, headers, signal, body, duplex: 'half' };
-  return new Request(toUrl(req), init);
+  return new Request(toUrl(req, path), init);
 }
 
 /** The path is appended, not resolved: `//other/path` must not become a host. */
-function toUrl(req: IncomingMessage): string {
-  const path = req.url?.startsWith('/') === true ? req.url : '/';
+function toUrl(req: IncomingMessage, rawPath: string | undefined): string {
+  const path = rawPath?.startsWith('/') === true ? rawPath : '/';
   const origin = `http://${req.headers.host ?? 'localhost'}`;
   return URL.canParse(origin) && new URL(origin).pathname === '/' ? `${origin}${path}` : `${FALLBACK_ORIGIN}${path}`;
 }

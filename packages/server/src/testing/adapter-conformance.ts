@@ -11,6 +11,8 @@ export interface AdapterUnderTest {
 }
 
 const MIB = 1024 * 1024;
+/** First byte of everything that gzip writes. */
+const GZIP_MAGIC = 0x1f;
 const json = (value: unknown): Response => Response.json(value);
 
 /** Pieces of a body, one per pull; tells how many were asked for. */
@@ -33,6 +35,18 @@ function countedBody(pieces: number, pieceBytes: number) {
     { highWaterMark: 0 },
   );
   return { stream, counter };
+}
+
+async function compress(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  return readAll(new Blob([bytes]).stream().pipeThrough(new CompressionStream('gzip')));
+}
+
+async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  return readAll(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip')));
+}
+
+async function readAll(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 async function waitUntil(isTrue: () => boolean): Promise<void> {
@@ -226,6 +240,95 @@ export const adapterConformance: readonly ConformanceCase<AdapterUnderTest>[] = 
         { method: 'POST', body: new Uint8Array(2 * MIB) },
       );
       expectEqual([response.status, await response.text()], [413, '{"error":"request_too_large"}'], 'answer');
+    },
+  },
+  {
+    name: 'events are sent one by one, as they happen',
+    run: async (adapter) => {
+      const events = new TransformStream<Uint8Array, Uint8Array>();
+      const writer = events.writable.getWriter();
+      const response = await adapter.send(
+        async () =>
+          new Response(events.readable, { headers: { 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' } }),
+        '/sync/watch',
+        { headers: { Accept: 'text/event-stream', 'Accept-Encoding': 'gzip' } },
+      );
+      expectEqual(
+        [response.headers.get('content-type'), response.headers.get('content-encoding')],
+        ['text/event-stream', null],
+        'headers',
+      );
+      const reader = response.body?.getReader();
+      for (const event of ['event: bundle\ndata: 1\n\n', ': heartbeat\n\n', 'event: bundle\ndata: 2\n\n']) {
+        const written = writer.write(new TextEncoder().encode(event));
+        const piece = await reader?.read();
+        expectEqual(new TextDecoder().decode(piece?.value), event, 'event');
+        await written;
+      }
+      await reader?.cancel();
+    },
+  },
+  {
+    name: 'a compressed request body arrives as it was sent, with the name of its encoding',
+    run: async (adapter) => {
+      const body = await compress(new TextEncoder().encode('{"rows":[]}'.repeat(1000)));
+      const response = await adapter.send(
+        async (request) => {
+          const bytes = new Uint8Array(await request.arrayBuffer());
+          return json([request.headers.get('content-encoding'), bytes.byteLength, bytes.every((byte, at) => byte === body[at])]);
+        },
+        '/sync/body',
+        { method: 'POST', body, headers: { 'Content-Encoding': 'gzip' } },
+      );
+      expectEqual(await response.json(), ['gzip', body.byteLength, true], 'body');
+    },
+  },
+  {
+    name: 'a body that the handler has compressed is sent as it is',
+    run: async (adapter) => {
+      const body = await compress(new TextEncoder().encode('x'.repeat(100_000)));
+      const headers = { 'Content-Encoding': 'gzip', 'Content-Type': 'application/json', Vary: 'Accept-Encoding' };
+      const response = await adapter.send(async () => new Response(body, { headers }), '/sync/x', {
+        headers: { 'Accept-Encoding': 'gzip' },
+      });
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      // `fetch` has inflated what came over a network; an adapter without one hands the bytes through.
+      const text = new TextDecoder().decode(bytes[0] === GZIP_MAGIC ? await inflate(bytes) : bytes);
+      expectTrue(text === 'x'.repeat(100_000), `the text arrived changed: ${String(text.length)} characters`);
+      expectEqual(response.headers.get('content-encoding'), 'gzip', 'content-encoding');
+    },
+  },
+  {
+    name: 'a handler that reads slowly holds the client back',
+    run: async (adapter) => {
+      const { stream, counter } = countedBody(2000, 64 * 1024);
+      const done = Promise.withResolvers<void>();
+      const started = Promise.withResolvers<void>();
+      const upload: RequestInit & { readonly duplex: 'half' } = { method: 'POST', body: stream, duplex: 'half' };
+      const sent = adapter.send(
+        async (request) => {
+          const reader = request.body?.getReader();
+          await reader?.read();
+          started.resolve();
+          await done.promise;
+          await reader?.cancel();
+          return json('enough');
+        },
+        '/sync/body',
+        upload,
+      );
+      await started.promise;
+      let seen = -1;
+      while (seen !== counter.pulled) {
+        seen = counter.pulled;
+        await new Promise((resolve) => {
+          setTimeout(resolve, 50);
+        });
+      }
+      done.resolve();
+      // The rest of the body is never read, so the connection may end before the answer is seen.
+      await sent.then((response) => response.body?.cancel()).catch(() => {});
+      expectTrue(counter.pulled < 1000, `the whole body was buffered: ${String(counter.pulled)} pieces`);
     },
   },
 ];
