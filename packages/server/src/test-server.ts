@@ -186,32 +186,48 @@ export interface NoteRow {
   readonly amount?: string | null;
 }
 
-function toWireRow(row: NoteRow) {
+/** A row of any table as it stands in the body of a chunk. */
+export interface WireRow {
+  readonly schema: string;
+  readonly table: string;
+  readonly key: Readonly<Record<string, string>>;
+  readonly op: NoteRow['op'];
+  readonly base_row_version: number;
+  readonly payload?: Readonly<Record<string, string | boolean | null>>;
+}
+
+function toWireRow(row: NoteRow): WireRow {
   const common = { schema: 'business', table: 'notes', key: { id: row.id }, op: row.op, base_row_version: row.base ?? 0 };
   if (row.op === 'DELETE') return common;
   return { ...common, payload: { id: row.id, title: row.title ?? `title of ${row.id}`, amount: row.amount ?? null } };
 }
 
 /** Pushes rows completely; returns the reply of the commit. */
-export async function pushNotes(
+export function pushNotes(
   target: Pick<TestServer, 'call'>,
   sourceBundleId: number,
   rows: readonly NoteRow[],
   options: CallOptions = {},
 ): Promise<AnswerJson> {
-  const wireRows = rows.map(toWireRow);
+  return pushRows(target, sourceBundleId, rows.map(toWireRow), options);
+}
+
+/** {@link pushNotes} for rows of any table. */
+export async function pushRows(
+  target: Pick<TestServer, 'call'>,
+  sourceBundleId: number,
+  wireRows: readonly WireRow[],
+  options: CallOptions = {},
+): Promise<AnswerJson> {
   const canonical = wireRows.map((row, ordinal) =>
-    requestRowText(
-      { ...row, base_row_version: BigInt(row.base_row_version), payload: 'payload' in row ? row.payload : null },
-      ordinal,
-    ),
+    requestRowText({ ...row, base_row_version: BigInt(row.base_row_version), payload: row.payload ?? null }, ordinal),
   );
   const hash = createHash('sha256')
     .update(`[${canonical.join(',')}]`)
     .digest('hex');
   const created = await target.call('POST', '/sync/push-sessions', {
     ...options,
-    body: { source_bundle_id: sourceBundleId, planned_row_count: rows.length, canonical_request_hash: hash },
+    body: { source_bundle_id: sourceBundleId, planned_row_count: wireRows.length, canonical_request_hash: hash },
   });
   if (created.status !== 200 || created.json.status !== 'staging') throw new Error(`create: ${created.text}`);
   const pushPath = `/sync/push-sessions/${created.json.push_id}`;
