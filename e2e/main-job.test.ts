@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,13 +15,18 @@ const MAIN = fileURLToPath(new URL('../examples/main-job/src/main.ts', import.me
 /** Pause between two looks at the output, in milliseconds. */
 const POLL_INTERVAL_MS = 10;
 
+const started: ChildProcess[] = [];
+
 let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'oversync-main-job-'));
+  // When root runs the tests, PostgreSQL runs under another account, which has to pass this folder.
+  await chmod(folder, 0o755);
 });
 
 afterAll(async () => {
+  for (const child of started) child.kill('SIGKILL');
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -41,6 +46,7 @@ async function start(...args: readonly string[]): Promise<Run> {
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );
+  started.push(child);
   const run: Run = { child, output: '' };
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { useExternalPostgres } from '@oversync/dev-postgres';
 import { createTestDatabase, type TestDatabase } from '@oversync/dev-postgres/testing';
 import { digestPostgres, loadCities, openServerQuery, playStory, type StoryOptions } from '@oversync/main-job-example';
 import { type ReferenceServer, startReferenceServer } from '@oversync/reference-server-example';
@@ -16,7 +17,7 @@ let serverQuery: ReturnType<typeof openServerQuery>;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  const postgres = { kind: 'external', url: database.url, port: 0, stop: () => Promise.resolve() } as const;
+  const postgres = useExternalPostgres(database.url);
   server = await startReferenceServer({ postgres, jwtSecret: 'a secret of this test only', devSignIn: true, port: 0 });
   serverQuery = openServerQuery(postgres);
   folder = await mkdtemp(join(tmpdir(), 'oversync-story-'));

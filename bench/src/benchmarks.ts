@@ -5,8 +5,9 @@ import { latency } from './latency.bench.ts';
 import { pull } from './pull.bench.ts';
 import { push } from './push.bench.ts';
 import { rebuild } from './rebuild.bench.ts';
+import { stages } from './stages.bench.ts';
 
-const ALL: readonly Benchmark[] = [push, rebuild, pull, capture, commit, latency];
+const ALL: readonly Benchmark[] = [push, rebuild, pull, capture, stages, commit, latency];
 
 /** Every benchmark by its name on the command line. */
 export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(ALL.map((benchmark) => [benchmark.name, benchmark]));

@@ -18,7 +18,7 @@ export interface WirePush {
 export function encodeWirePush(rows: readonly BenchRow[]): WirePush {
   const hasher = new RowHasher();
   const texts = rows.map((row, ordinal) => {
-    const payload = canonicalJson(toPayload(row));
+    const payload = encodeWirePayload(row);
     const key = `{"id":"${row.id}"}`;
     hasher.addRow(
       requestRowText({ schema: 'business', table: 'places', key, op: 'INSERT', payload, base_row_version: 0n }, ordinal),
@@ -68,6 +68,11 @@ export class WireSource {
     if (response.status !== 200) throw new Error(`${path} was answered with ${response.status}: ${text}`);
     return JSON.parse(text) as Readonly<Record<string, unknown>>;
   }
+}
+
+/** The canonical wire payload of a row. */
+export function encodeWirePayload(row: BenchRow): string {
+  return canonicalJson(toPayload(row));
 }
 
 function toPayload(row: BenchRow): JsonObject {

@@ -31,7 +31,7 @@ try {
   console.log(`\n${formatKills(result.kills)}`);
   console.log(`${result.kills.length} kills in ${seconds} s, ${result.rounds} rounds proved: nothing lost, doubled or corrupted`);
 } finally {
-  await postgres.stop();
+  await postgres.destroy();
   await rm(folder, { recursive: true, force: true });
 }
 

@@ -1,11 +1,12 @@
 /** The server that is killed: the reference server on a fixed port, on a PostgreSQL that stays alive. */
+import { useExternalPostgres } from '@oversync/dev-postgres';
 import { startReferenceServer } from '@oversync/reference-server-example';
 
 import type { ServerArguments } from './messages.ts';
 
 const { databaseUrl, jwtSecret, port } = JSON.parse(process.argv[2] ?? '') as ServerArguments;
 await startReferenceServer({
-  postgres: { kind: 'external', url: databaseUrl, port: 0, stop: () => Promise.resolve() },
+  postgres: useExternalPostgres(databaseUrl),
   jwtSecret,
   devSignIn: true,
   port,

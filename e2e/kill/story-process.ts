@@ -1,4 +1,5 @@
 /** The devices that are killed: plays the story from wherever the files say it stands, and reports each step. */
+import { useExternalPostgres } from '@oversync/dev-postgres';
 import { digestPostgres, loadCities, openServerQuery, playStory } from '@oversync/main-job-example';
 import { isSyncError } from '@oversync/protocol';
 
@@ -17,7 +18,7 @@ try {
 process.disconnect();
 
 async function play(): Promise<void> {
-  const serverQuery = openServerQuery({ kind: 'external', url: databaseUrl, port: 0, stop: () => Promise.resolve() });
+  const serverQuery = openServerQuery(useExternalPostgres(databaseUrl));
   const result = await playStory({
     ...story,
     cities: await loadCities(),

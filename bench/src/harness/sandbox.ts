@@ -29,7 +29,7 @@ export class Sandbox {
     if (postgres.kind === 'pglite') throw new Error('benchmarks need a PostgreSQL server: set DATABASE_URL');
     const sandbox = new Sandbox(folder, postgres.url);
     sandbox.onClose(() => rm(folder, { recursive: true, force: true }));
-    sandbox.onClose(() => postgres.stop());
+    sandbox.onClose(() => postgres.destroy());
     return sandbox;
   }
 

@@ -1,4 +1,5 @@
 /** The server of a benchmark in a process of its own, so that its memory is its own and both cores are used. */
+import { useExternalPostgres } from '@oversync/dev-postgres';
 import { startReferenceServer } from '@oversync/reference-server-example';
 
 import { serveParent } from './ipc.ts';
@@ -7,7 +8,7 @@ const [databaseUrl, jwtSecret] = process.argv.slice(2);
 if (databaseUrl === undefined || jwtSecret === undefined) throw new Error('usage: server-process <database URL> <secret>');
 
 const server = await startReferenceServer({
-  postgres: { kind: 'external', url: databaseUrl, port: 0, stop: () => Promise.resolve() },
+  postgres: useExternalPostgres(databaseUrl),
   jwtSecret,
   devSignIn: true,
   port: 0,

@@ -1,3 +1,4 @@
+import { useExternalPostgres } from '@oversync/dev-postgres';
 import { createTestDatabase, type TestDatabase } from '@oversync/dev-postgres/testing';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
@@ -19,7 +20,7 @@ afterAll(async () => {
 });
 
 function start(options: { readonly devSignIn?: boolean; readonly port?: number } = {}): Promise<ReferenceServer> {
-  const postgres = { kind: 'external', url: database.url, port: 0, stop: () => Promise.resolve() } as const;
+  const postgres = useExternalPostgres(database.url);
   return startReferenceServer({ postgres, jwtSecret: SECRET, devSignIn: options.devSignIn ?? false, port: options.port ?? 0 });
 }
 

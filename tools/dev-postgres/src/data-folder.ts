@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type PostgresBinaries, SHARED_ROOT } from './binaries.ts';
 import { LOG_BYTES_MAX } from './limits.ts';
 import { canEnter, type OsUser } from './os-user.ts';
 import { runCommand } from './run-command.ts';
+
+/** Name of a cluster's folder that had to move. */
+const MOVED_PREFIX = 'data-';
 
 export interface DataFolder {
   /** Folder of the caller: password, owner mark, and the cluster unless it had to move. */
@@ -67,20 +70,38 @@ export async function loadSecret(file: string): Promise<string> {
  * and then the cluster gets a folder of its own under {@link SHARED_ROOT}, remembered in the file `location`.
  */
 async function findClusterBase(folder: string, user: OsUser | undefined): Promise<string> {
-  const locationFile = join(folder, 'location');
-  if (existsSync(locationFile)) {
-    const remembered = (await readFile(locationFile, 'utf8')).trim();
-    if (remembered !== '') {
-      await mkdir(remembered, { recursive: true, mode: 0o755 });
-      return remembered;
-    }
-  }
+  const remembered = await readLocation(folder);
+  if (remembered !== undefined && existsSync(remembered)) return remembered;
   if (user !== undefined) await chmod(folder, 0o755);
   if (await canEnter(folder, user)) return folder;
-  const moved = join(SHARED_ROOT, `data-${randomBytes(8).toString('hex')}`);
+  await removeAbandonedClusters();
+  const moved = join(SHARED_ROOT, `${MOVED_PREFIX}${randomBytes(8).toString('hex')}`);
   await mkdir(moved, { recursive: true, mode: 0o755 });
-  await writeFile(locationFile, `${moved}\n`);
+  await writeFile(join(moved, 'origin'), folder);
+  await writeFile(join(folder, 'location'), moved);
   return moved;
+}
+
+/** Deletes everything that belongs to a data folder, wherever it is. The server must have been stopped. */
+export async function removeDataFolder(folder: string): Promise<void> {
+  const moved = await readLocation(folder);
+  if (moved !== undefined) await rm(moved, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Deletes clusters whose data folder was deleted by hand: nothing leads to them any more. */
+async function removeAbandonedClusters(): Promise<void> {
+  if (!existsSync(SHARED_ROOT)) return;
+  for (const name of (await readdir(SHARED_ROOT)).filter((each) => each.startsWith(MOVED_PREFIX))) {
+    const moved = join(SHARED_ROOT, name);
+    const origin = await readFile(join(moved, 'origin'), 'utf8').catch(() => undefined);
+    if (origin !== undefined && (await readLocation(origin)) !== moved) await rm(moved, { recursive: true, force: true });
+  }
+}
+
+async function readLocation(folder: string): Promise<string | undefined> {
+  const text = await readFile(join(folder, 'location'), 'utf8').catch(() => '');
+  return text === '' ? undefined : text;
 }
 
 async function createCluster(

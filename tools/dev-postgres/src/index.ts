@@ -7,4 +7,5 @@ export {
   type PostgresInProcess,
   startPostgres,
   type StartPostgresOptions,
+  useExternalPostgres,
 } from './start-postgres.ts';

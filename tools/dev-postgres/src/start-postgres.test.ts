@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,6 +75,19 @@ describe('the embedded PostgreSQL', () => {
     const server = await start();
     expect(await query(server.url, 'SELECT value FROM survived')).toBe('yes');
     await server.stop();
+  });
+
+  it('destroys its data, also where the server could not live below the data folder', async () => {
+    // A folder that only its owner may pass, as /root is: PostgreSQL then runs under another account, elsewhere.
+    const closed = await mkdtemp(join(tmpdir(), 'oversync-closed-'));
+    const server = await startPostgres({ dataDir: join(closed, 'postgres'), engine: 'embedded' });
+    if (server.kind === 'pglite') throw new Error('expected a server with a URL');
+    const cluster = await query(server.url, "SELECT current_setting('data_directory') AS value");
+    expect(existsSync(cluster)).toBe(true);
+    await server.destroy();
+    expect(existsSync(cluster)).toBe(false);
+    expect(await readdir(closed)).toEqual([]);
+    await rm(closed, { recursive: true });
   });
 
   it('ends with its process when that is killed', async () => {

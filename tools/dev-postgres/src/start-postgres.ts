@@ -4,11 +4,14 @@ import { join, resolve } from 'node:path';
 import type { PGlite } from '@electric-sql/pglite';
 
 import { findBinaries, type PostgresBinaries } from './binaries.ts';
-import { type DataFolder, prepareDataFolder, writeSettings } from './data-folder.ts';
+import { type DataFolder, prepareDataFolder, removeDataFolder, writeSettings } from './data-folder.ts';
 import { PORT_ATTEMPTS_MAX } from './limits.ts';
 import { findServerUser, type OsUser } from './os-user.ts';
 import { releaseOwnership, takeOwnership } from './owner-mark.ts';
 import { clearLeftovers, guardPostmaster, startPostmaster, stopPostmaster } from './postmaster.ts';
+
+/** Port of a URL that names none. */
+const DEFAULT_PORT = 5432;
 
 export interface StartPostgresOptions {
   /** Folder for the data, the password and the log; made when absent. */
@@ -33,6 +36,8 @@ export interface PostgresByUrl {
   readonly port: number;
   /** Stops the server if it was started here. Idempotent. */
   stop(): Promise<void>;
+  /** Stops the server if it was started here, and deletes its data. */
+  destroy(): Promise<void>;
 }
 
 /** PostgreSQL inside this process: one connection, no concurrency. */
@@ -40,6 +45,7 @@ export interface PostgresInProcess {
   readonly kind: 'pglite';
   readonly database: PGlite;
   stop(): Promise<void>;
+  destroy(): Promise<void>;
 }
 
 export type DevPostgres = PostgresByUrl | PostgresInProcess;
@@ -53,7 +59,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<DevP
   const engine = options.engine ?? 'auto';
   const external = process.env['DATABASE_URL'];
   if (engine === 'auto' && external !== undefined && external !== '') {
-    return { kind: 'external', url: external, port: Number(new URL(external).port || 5432), stop: () => Promise.resolve() };
+    return useExternalPostgres(external);
   }
   if (engine !== 'pglite') {
     const user = await findServerUser();
@@ -62,6 +68,11 @@ export async function startPostgres(options: StartPostgresOptions): Promise<DevP
     if (engine === 'embedded') throw new Error(`no PostgreSQL binary for ${process.platform}-${process.arch}`);
   }
   return startPglite(options);
+}
+
+/** A server that runs already and is left alone. */
+export function useExternalPostgres(url: string): PostgresByUrl {
+  return { kind: 'external', url, port: Number(new URL(url).port || DEFAULT_PORT), stop: nothing, destroy: nothing };
 }
 
 async function startEmbedded(
@@ -77,7 +88,6 @@ async function startEmbedded(
   });
   const guard = guardPostmaster(pid);
   options.log?.(`PostgreSQL runs on port ${port}, data in ${data.cluster}`);
-  let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     await stopPostmaster(data, binaries, user);
     guard?.kill('SIGKILL');
@@ -87,8 +97,20 @@ async function startEmbedded(
     kind: 'embedded',
     url: `postgres://postgres:${encodeURIComponent(data.password)}@127.0.0.1:${port}/postgres`,
     port,
-    stop: () => (stopped ??= stop()),
+    ...makeEnding(stop, folder),
   };
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+function makeEnding(stop: () => Promise<void>, folder: string): Pick<PostgresByUrl, 'stop' | 'destroy'> {
+  let stopped: Promise<void> | undefined;
+  const stopOnce = (): Promise<void> => (stopped ??= stop());
+  const destroy = async (): Promise<void> => {
+    await stopOnce();
+    await removeDataFolder(folder);
+  };
+  return { stop: stopOnce, destroy };
 }
 
 async function startOwned(
@@ -127,12 +149,11 @@ async function startPglite(options: StartPostgresOptions): Promise<PostgresInPro
   await takeOwnership(folder);
   const database = await PGlite.create(join(folder, 'pglite'));
   options.log?.('PostgreSQL runs inside this process (PGlite)');
-  let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     await database.close();
     await releaseOwnership(folder);
   };
-  return { kind: 'pglite', database, stop: () => (stopped ??= stop()) };
+  return { kind: 'pglite', database, ...makeEnding(stop, folder) };
 }
 
 /** A TCP port of 127.0.0.1 that nobody listens on at this moment. */

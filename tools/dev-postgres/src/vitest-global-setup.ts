@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -18,8 +18,7 @@ export default async function setUp(): Promise<(() => Promise<void>) | undefined
   if (server.kind === 'pglite') throw new Error('the tests need a PostgreSQL server');
   process.env['TEST_DATABASE_URL'] = server.url;
   return async () => {
-    await server.stop();
+    await server.destroy();
     delete process.env['TEST_DATABASE_URL'];
-    await rm(dataDir, { recursive: true, force: true });
   };
 }
