@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { describeColumn, describeTable } from '../rules/test-table.ts';
+import { adoptionFaultsSql } from '../store/adoption-check.sql.ts';
 import { BundleWriter } from '../test-bundles.ts';
 import { openPgFixture } from '../test-pg.ts';
 import type { PgFixture } from '../test-pg.ts';
 
 const SCHEMA = `
-CREATE TABLE notes (_sync_scope_id text NOT NULL, id text NOT NULL, body text, f float8, j jsonb, PRIMARY KEY (_sync_scope_id, id));
+CREATE TABLE notes (_sync_scope_id text NOT NULL, id text NOT NULL, body text, f float8, j jsonb, raw json, PRIMARY KEY (_sync_scope_id, id));
 CREATE TABLE tags (_sync_scope_id text NOT NULL, id uuid NOT NULL, PRIMARY KEY (_sync_scope_id, id));`;
 
 const NOTES = { table: 'notes', syncKeyColumn: 'id' };
@@ -47,6 +49,22 @@ describe('[C6] adoption of populated tables', () => {
       },
     });
     expect((await pg.query(`SELECT count(*) FROM pg_namespace WHERE nspname = 'sync'`)).rows).toEqual([['0']]);
+    await pg.run('DELETE FROM notes');
+  });
+
+  it('reports json text that stands for no value, and takes everything that only looks like it', async () => {
+    await pg.run(String.raw`INSERT INTO notes (_sync_scope_id, id, raw) VALUES
+      ('s', 'nul', '{"a":"x\u0000y"}'), ('s', 'nul after backslash', '"\\\u0000"'), ('s', 'half', '["\ud83d"]'), ('s', 'other half', '"\ude00\ud83d"'),
+      ('s', 'fine', '{"a":"\\u0000","b":"\ud83d\ude00","c":"\\\\u0000","d":1}')`);
+    const keys = ['half', 'nul', 'nul after backslash', 'other half'].map((key) => ({ scopeId: 's', key }));
+    await expect(pg.bootstrap(TABLES, AUTO)).rejects.toMatchObject({
+      details: { violations: [{ code: 'adoption_value_unrepresentable', column: 'raw', examples: keys }] },
+    });
+    const table = describeTable('notes', [describeColumn('raw', 'json', { baseType: 'json' })], { schema: 'public' });
+    const { rows } = await pg.query(
+      adoptionFaultsSql(table, { versionNumber: 140_000, maxScopeIdBytes: 255, maxBytesPerSnapshotRow: 1000 }),
+    );
+    expect(rows.map((row) => row[3])).toEqual(keys.map(({ key }) => key));
     await pg.run('DELETE FROM notes');
   });
 

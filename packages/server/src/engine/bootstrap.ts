@@ -110,7 +110,7 @@ async function inspect(
     changedRelations: plan.changedRelations,
   });
   const unadopted = await findUnadoptedTables(tx, m, facts, tables, stored);
-  const violations = [...checked.violations, ...(await checkUnadopted(tx, options, unadopted, checked))];
+  const violations = [...checked.violations, ...(await checkUnadopted(tx, options, facts, unadopted, checked))];
   const report = { violations: sortFindings(violations), warnings: checked.warnings };
   if (violations.length > 0) throw createSchemaError(report, plan.pending);
   const isReady = plan.pending.length === 0;
@@ -122,14 +122,16 @@ async function inspect(
 async function checkUnadopted(
   tx: PgTransaction,
   options: BootstrapOptions,
+  facts: CatalogFacts,
   unadopted: UnadoptedTables,
   checked: SchemaReport,
 ): Promise<readonly SchemaViolation[]> {
   if (options.adoption === 'refuse') return adoptionRequired(unadopted.populated);
   const isFine = (table: TableDescription): boolean =>
     !checked.violations.some((violation) => violation.schema === table.schema && violation.table === table.table);
+  const bounds = { ...options, versionNumber: facts.server.versionNumber };
   const violations: SchemaViolation[] = [];
-  for (const table of unadopted.populated.filter(isFine)) violations.push(...(await findAdoptionFaults(tx, table, options)));
+  for (const table of unadopted.populated.filter(isFine)) violations.push(...(await findAdoptionFaults(tx, table, bounds)));
   return violations;
 }
 
