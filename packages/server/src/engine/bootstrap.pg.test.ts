@@ -64,7 +64,7 @@ describe('bootstrap', () => {
 
   it('[O3] changes nothing the second time and locks no business table above ACCESS SHARE', async () => {
     const reader = pg.db.transaction({ isolation: 'read committed' }, async (tx) => {
-      await tx.script('LOCK TABLE business.users, business.posts, business.events IN SHARE UPDATE EXCLUSIVE MODE');
+      await tx.script('LOCK TABLE business.users, business.posts, business.events IN EXCLUSIVE MODE');
       return pg.bootstrap(TABLES, { lockTimeoutMs: 1000 });
     });
     await expect(reader).resolves.toMatchObject({ appliedMigrations: [], changedTables: [] });
