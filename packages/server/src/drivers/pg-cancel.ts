@@ -14,21 +14,32 @@ const CANCEL_TIMEOUT_MS = 2000;
  */
 export function cancelBackend(client: ClientBase): void {
   const target = readCancelTarget(client);
-  if (target === undefined) return;
-  const socket = target.host.startsWith('/')
-    ? connect(`${target.host}/.s.PGSQL.${String(target.port)}`)
-    : connect(target.port, target.host);
-  socket.setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy());
-  socket.on('error', () => socket.destroy());
-  socket.on('connect', () => socket.end(formatCancelRequest(target)));
-  socket.unref();
+  if (target !== undefined) void sendCancelRequest(target);
 }
 
-interface CancelTarget {
+/** Where a backend is reached, and what it is addressed by. */
+export interface CancelTarget {
+  /** A name, an address, or the folder of a socket. */
   readonly host: string;
   readonly port: number;
   readonly processId: number;
   readonly secretKey: number;
+}
+
+/** Resolves when PostgreSQL has taken the request and signalled the backend, or when the request could not be delivered. */
+export function sendCancelRequest(target: CancelTarget): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = target.host.startsWith('/')
+      ? connect(`${target.host}/.s.PGSQL.${String(target.port)}`)
+      : connect(target.port, target.host);
+    socket.setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy());
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => resolve());
+    // Reading is what notices that the other side has closed.
+    socket.resume();
+    socket.on('connect', () => socket.end(formatCancelRequest(target)));
+    socket.unref();
+  });
 }
 
 /** node-postgres keeps these four on the client without declaring them. */

@@ -5,12 +5,15 @@ import { pipeline } from 'node:stream/promises';
 import type { ClientBase, CustomTypesConfig, QueryArrayConfig } from 'pg';
 import { from as createCopyFrom, to as createCopyTo } from 'pg-copy-streams';
 
-import type { PgResult, PgTransaction, PgValue } from '../ports/postgres.ts';
+import { PgFault } from '../ports/postgres.ts';
+import type { PgResult, PgStatement, PgTransaction, PgValue } from '../ports/postgres.ts';
 import { toPgFault } from './pg-faults.ts';
+import { SELECT_PREPARED_SQL } from './pg-statements.ts';
+import type { ConnectionStatements } from './pg-statements.ts';
 
 export interface PgStatementOptions {
-  /** Parameterised statements are named, so that their connection keeps them prepared. */
-  readonly arePrepared: boolean;
+  /** Parameterised statements are named, so that their connection keeps them prepared; by default on direct connections. */
+  readonly arePrepared: boolean | undefined;
 }
 
 const keepText = (text: string): string => text;
@@ -26,35 +29,135 @@ export interface TransactionConnection {
   markBroken(): void;
 }
 
-export function createPgTransaction(connection: TransactionConnection, statements: PgStatementOptions): PgTransaction {
-  const { client, signal } = connection;
-  return {
-    query: async (sql, params) => {
-      signal?.throwIfAborted();
-      return runPgQuery(client, statements, sql, params);
-    },
-    script: async (sql) => {
-      signal?.throwIfAborted();
-      return runPgScript(client, sql);
-    },
-    copyFrom: async (sql, chunks) => {
-      signal?.throwIfAborted();
-      await runCopyFrom(client, sql, chunks);
-    },
-    copyTo: (sql) => runCopyTo(connection, sql),
-  };
+/** Names the result after which those of the caller begin, and tells which session serves the transaction. */
+const BEGUN_COLUMN = 'oversync_begun';
+const SELECT_SESSION_SQL = `SELECT pg_catalog.pg_backend_pid() AS ${BEGUN_COLUMN}`;
+
+/**
+ * A transaction whose BEGIN travels with its first script. One that never sends anything begins and ends without PostgreSQL.
+ */
+export class PgOpenTransaction implements PgTransaction {
+  readonly #connection: TransactionConnection;
+  readonly #options: PgStatementOptions;
+  readonly #statements: ConnectionStatements;
+  readonly #beginSql: string;
+  #state: 'new' | 'open' | 'committed' = 'new';
+
+  constructor(connection: TransactionConnection, options: PgStatementOptions, statements: ConnectionStatements, beginSql: string) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#statements = statements;
+    this.#beginSql = beginSql;
+  }
+
+  async query(sql: string, params?: readonly PgValue[]): Promise<PgResult> {
+    await this.#begin();
+    return runPgQuery(this.#connection.client, this.#options, this.#statements, sql, params);
+  }
+
+  script(sql: string): Promise<readonly PgResult[]> {
+    return this.#send(sql);
+  }
+
+  async run(statements: readonly (string | PgStatement)[], commits: boolean): Promise<readonly PgResult[]> {
+    if (this.#statements.isInDoubt) await this.#begin();
+    const sent = statements.map((statement) => this.#statements.format(statement));
+    const newNames = sent.map(({ newName }) => newName).filter((name) => name !== undefined);
+    try {
+      const script = sent.flatMap(({ sql }) => sql).join(';');
+      const results = await this.#send(commits ? `${script};COMMIT` : script);
+      this.#statements.add(newNames);
+      if (commits) this.#state = 'committed';
+      let next = 0;
+      return sent.map(({ sql }) => results[(next += sql.length) - 1] ?? NO_ROWS);
+    } catch (error) {
+      if (newNames.length > 0) this.#statements.doubt();
+      throw commits ? toCommitFault(error) : error;
+    }
+  }
+
+  async copyFrom(sql: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+    await this.#begin();
+    await runCopyFrom(this.#connection.client, sql, chunks);
+  }
+
+  async *copyTo(sql: string): AsyncGenerator<Uint8Array> {
+    await this.#begin();
+    yield* runCopyTo(this.#connection, sql);
+  }
+
+  /**
+   * An aborted transaction answers COMMIT with ROLLBACK; that must not look like success. A fault with a SQLSTATE of its own
+   * (a deferred constraint, a serialization failure) proves the rollback; only a lost connection leaves the outcome open.
+   */
+  async commit(): Promise<void> {
+    if (this.#state !== 'open') return;
+    let command: string;
+    try {
+      command = (await this.#connection.client.query('COMMIT')).command;
+    } catch (error) {
+      throw toCommitFault(toPgFault(error));
+    }
+    if (command !== 'COMMIT') throw new PgFault('the transaction had failed before COMMIT', { sqlState: '25P02' });
+    this.#state = 'committed';
+  }
+
+  /** A connection that cannot even roll back must not reach its next user. */
+  async rollBack(): Promise<void> {
+    if (this.#state !== 'open') return;
+    try {
+      await this.#connection.client.query('ROLLBACK');
+    } catch {
+      this.#connection.markBroken();
+    }
+  }
+
+  /** Sends a script, with BEGIN in front if it is the first one. */
+  async #send(sql: string): Promise<readonly PgResult[]> {
+    this.#connection.signal?.throwIfAborted();
+    if (this.#state !== 'new') return (await runPgScript(this.#connection.client, sql)).map(toPgResult);
+    this.#state = 'open';
+    const results = await runPgScript(this.#connection.client, `${this.#beginSql};${SELECT_SESSION_SQL};${sql}`);
+    const begun = results.findIndex(({ fields }) => fields[0]?.name === BEGUN_COLUMN);
+    this.#noteSession(results[begun]);
+    return results.slice(begun + 1).map(toPgResult);
+  }
+
+  /** Sends BEGIN alone, for what cannot be part of a script. */
+  async #begin(): Promise<void> {
+    this.#connection.signal?.throwIfAborted();
+    if (this.#state !== 'new') return;
+    if (!this.#statements.isInDoubt) return void (await this.#send('SELECT'));
+    const [prepared] = await this.#send(SELECT_PREPARED_SQL);
+    this.#statements.resume((prepared?.rows ?? []).map(([name]) => name ?? ''));
+  }
+
+  /** A pooler that shares sessions between transactions makes up the number of the session that it announces. */
+  #noteSession(result: RawResult | undefined): void {
+    const announced = Reflect.get(this.#connection.client, 'processID');
+    this.#statements.isDirect = this.#options.arePrepared !== false && String(announced) === result?.rows[0]?.[0];
+  }
+}
+
+const NO_ROWS: PgResult = { rows: [], rowCount: 0 };
+
+function toCommitFault(fault: unknown): unknown {
+  if (!(fault instanceof PgFault)) return fault;
+  const isOpen = fault.sqlState.startsWith('08') || fault.sqlState.startsWith('57P0');
+  return isOpen ? new PgFault(fault.message, { sqlState: fault.sqlState, commitSent: true, cause: fault }) : fault;
 }
 
 export async function runPgQuery(
   client: ClientBase,
-  statements: PgStatementOptions,
+  options: PgStatementOptions,
+  statements: ConnectionStatements,
   sql: string,
   params: readonly PgValue[] = [],
 ): Promise<PgResult> {
   const config: QueryArrayConfig<PgValue[]> = { text: sql, rowMode: 'array', types: TEXT_TYPES };
   if (params.length > 0) {
     config.values = [...params];
-    if (statements.arePrepared) config.name = getStatementName(sql);
+    if (options.arePrepared ?? statements.isDirect) config.name = getStatementName(sql);
   }
   try {
     const result = await client.query<(string | null)[]>(config);
@@ -64,18 +167,23 @@ export async function runPgQuery(
   }
 }
 
-async function runPgScript(client: ClientBase, sql: string): Promise<readonly PgResult[]> {
+async function runPgScript(client: ClientBase, sql: string): Promise<readonly RawResult[]> {
   const config: QueryArrayConfig = { text: sql, rowMode: 'array', types: TEXT_TYPES };
   try {
-    const answer: unknown = await client.query(config);
-    const results = Array.isArray(answer) ? answer : [answer];
-    return results.map(toPgResult);
+    const answer = await client.query<(string | null)[]>(config);
+    return Array.isArray(answer) ? answer : [answer];
   } catch (error) {
     throw toPgFault(error);
   }
 }
 
-function toPgResult(result: { rows: (string | null)[][]; rowCount: number | null }): PgResult {
+interface RawResult {
+  readonly rows: readonly (readonly (string | null)[])[];
+  readonly rowCount: number | null;
+  readonly fields: readonly { readonly name: string }[];
+}
+
+function toPgResult(result: RawResult): PgResult {
   return { rows: result.rows, rowCount: result.rowCount ?? 0 };
 }
 

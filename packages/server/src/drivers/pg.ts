@@ -5,7 +5,8 @@ import { PgFault } from '../ports/postgres.ts';
 import type { PgBegin, PgResult, PgTransaction, PgValue, Postgres } from '../ports/postgres.ts';
 import { cancelBackend } from './pg-cancel.ts';
 import { toPgFault } from './pg-faults.ts';
-import { createPgTransaction, runPgQuery } from './pg-transaction.ts';
+import { getConnectionStatements } from './pg-statements.ts';
+import { PgOpenTransaction, runPgQuery } from './pg-transaction.ts';
 import type { PgStatementOptions } from './pg-transaction.ts';
 
 export { createPgListener } from './pg-listener.ts';
@@ -13,9 +14,10 @@ export type { PgListenerConfig } from './pg-listener.ts';
 
 export interface PgDatabaseOptions {
   /**
-   * Keeps repeated statements prepared on their connection: about a third less latency. Off by default, because a pooler in
-   * transaction mode hands every transaction another connection; switch it on for a direct connection, or for PgBouncer 1.21
-   * and newer with `max_prepared_statements`.
+   * Keeps repeated statements prepared on their connection: about a third less latency. By default on connections that lead
+   * straight to PostgreSQL, told by the session number that it announces and the one that serves: a pooler in transaction mode
+   * hands every transaction another session. `false` never prepares; `true` names statements with parameters everywhere, for
+   * PgBouncer 1.21 and newer with `max_prepared_statements`.
    */
   readonly preparedStatements?: boolean;
 }
@@ -30,7 +32,7 @@ export interface PgDatabaseOptions {
  * ```
  */
 export function createPgDatabase(pool: Pool, options: PgDatabaseOptions = {}): Postgres {
-  const statements: PgStatementOptions = { arePrepared: options.preparedStatements ?? false };
+  const statements: PgStatementOptions = { arePrepared: options.preparedStatements };
   return {
     features: { concurrentTransactions: true },
     transaction: (begin, fn) => runTransaction(pool, statements, begin, fn),
@@ -46,7 +48,7 @@ async function runAutocommit(
 ): Promise<PgResult> {
   const connection = await PooledConnection.take(pool);
   try {
-    return await runPgQuery(connection.client, statements, sql, params);
+    return await runPgQuery(connection.client, statements, getConnectionStatements(connection.client), sql, params);
   } catch (error) {
     const fault = toPgFault(error);
     connection.noteFault(fault);
@@ -65,16 +67,16 @@ async function runTransaction<T>(
   begin.signal?.throwIfAborted();
   const connection = await PooledConnection.take(pool, begin.signal);
   const stopWatching = watchSignal(connection);
+  const open = new PgOpenTransaction(connection, statements, getConnectionStatements(connection.client), formatBegin(begin));
   try {
-    await connection.run(formatBegin(begin));
-    const value = await fn(createPgTransaction(connection, statements));
+    const value = await fn(open);
     begin.signal?.throwIfAborted();
     stopWatching();
-    await commit(connection);
+    await open.commit();
     return value;
   } catch (error) {
     connection.noteFault(error);
-    if (!(error instanceof PgFault && error.commitSent)) await connection.rollBack();
+    if (!connection.isBroken && !isCommitSent(error)) await open.rollBack();
     throw begin.signal?.aborted === true && !isCommitSent(error) ? begin.signal.reason : error;
   } finally {
     stopWatching();
@@ -90,22 +92,6 @@ function formatBegin(begin: PgBegin): string {
   const mode = begin.readOnly === true ? 'READ ONLY' : 'READ WRITE';
   const head = `BEGIN ISOLATION LEVEL ${begin.isolation === 'repeatable read' ? 'REPEATABLE READ' : 'READ COMMITTED'} ${mode}`;
   return begin.settings === undefined ? head : `${head};${begin.settings}`;
-}
-
-/**
- * An aborted transaction answers COMMIT with ROLLBACK; that must not look like success. A fault with a SQLSTATE of its own
- * (a deferred constraint, a serialization failure) proves the rollback; only a lost connection leaves the outcome open.
- */
-async function commit(connection: PooledConnection): Promise<void> {
-  let command: string;
-  try {
-    command = (await connection.client.query('COMMIT')).command;
-  } catch (error) {
-    const fault = toPgFault(error);
-    const isOpen = fault.sqlState.startsWith('08') || fault.sqlState.startsWith('57P0');
-    throw isOpen ? new PgFault(fault.message, { sqlState: fault.sqlState, commitSent: true, cause: error }) : fault;
-  }
-  if (command !== 'COMMIT') throw new PgFault('the transaction had failed before COMMIT', { sqlState: '25P02' });
 }
 
 /** One connection of the pool and what is known about its health. */
@@ -131,12 +117,8 @@ class PooledConnection {
     client.on('error', this.#onError);
   }
 
-  async run(sql: string): Promise<void> {
-    try {
-      await this.client.query(sql);
-    } catch (error) {
-      throw toPgFault(error);
-    }
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   markBroken(): void {
@@ -145,16 +127,6 @@ class PooledConnection {
 
   noteFault(error: unknown): void {
     if (error instanceof PgFault && (error.sqlState.startsWith('08') || error.sqlState.startsWith('57P'))) this.markBroken();
-  }
-
-  /** A connection that cannot even roll back is destroyed, so that no open transaction reaches the next user. */
-  async rollBack(): Promise<void> {
-    if (this.#isBroken) return;
-    try {
-      await this.client.query('ROLLBACK');
-    } catch {
-      this.markBroken();
-    }
   }
 
   giveBack(): void {

@@ -2,8 +2,9 @@
 import type { ParserOptions, PGlite, Results, Transaction } from '@electric-sql/pglite';
 
 import type { PgBegin, PgResult, PgTransaction, PgValue, Postgres } from '../ports/postgres.ts';
+import { formatParam } from './param-text.ts';
 import { toPgFault } from './pg-faults.ts';
-import { createTextParsers, serializeParam, serializers } from './pglite-values.ts';
+import { createTextParsers, serializers } from './pglite-values.ts';
 
 /**
  * Wraps a PGlite instance, for tests and for single-process tools. Transactions of all callers wait for each other, the host's own
@@ -82,7 +83,7 @@ async function runQuery(
   params: readonly PgValue[] = [],
 ): Promise<PgResult> {
   try {
-    return toPgResult(await target.query(sql, params.map(serializeParam), { rowMode: 'array', parsers, serializers }));
+    return toPgResult(await target.query(sql, params.map(formatParam), { rowMode: 'array', parsers, serializers }));
   } catch (error) {
     throw toPgFault(error);
   }

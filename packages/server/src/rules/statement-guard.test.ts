@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
-import { inspectSql } from './statement-guard.ts';
+import { inspectSql, splitStatements } from './statement-guard.ts';
+
+it('splits a script at the semicolons between its statements only', () => {
+  const first = `SELECT ';', $$;$$, "a;b" /* ; */ -- ;\n FROM t`;
+  expect(splitStatements(`; ${first};\n/* x; */ DELETE FROM t ;;`)).toEqual([first, 'DELETE FROM t']);
+  expect(splitStatements(' -- nothing')).toEqual([]);
+});
 
 describe('the guard of write callbacks', () => {
   it.each([

@@ -47,7 +47,22 @@ const PIECE = new RegExp(
 );
 
 function listFirstWords(sql: string): readonly string[] {
-  const words: string[] = [];
+  return listStatements(sql).map((statement) => statement.word);
+}
+
+/** The statements of an SQL text, without the semicolons between them. */
+export function splitStatements(sql: string): readonly string[] {
+  return listStatements(sql).map(({ start, end }) => sql.slice(start, end));
+}
+
+interface StatementRange {
+  readonly word: string;
+  readonly start: number;
+  end: number;
+}
+
+function listStatements(sql: string): readonly StatementRange[] {
+  const statements: StatementRange[] = [];
   let isInside = false;
   let position = 0;
   while (position < sql.length) {
@@ -55,24 +70,27 @@ function listFirstWords(sql: string): readonly string[] {
     const match = PIECE.exec(sql);
     if (match === null) break;
     const { blank, block, dollar, word, end } = match.groups ?? {};
+    const start = position;
     position = PIECE.lastIndex;
     if (block !== undefined) position = skipBlockComment(sql, position);
     if (blank !== undefined || block !== undefined) continue;
     if (dollar !== undefined) position = skipDollarQuote(sql, position, dollar);
+    const current = isInside ? statements.at(-1) : undefined;
     if (end !== undefined) isInside = false;
-    else if (!isInside) {
-      words.push((word ?? '').toUpperCase());
+    else if (current !== undefined) current.end = position;
+    else {
+      statements.push({ word: (word ?? '').toUpperCase(), start, end: position });
       isInside = true;
     }
   }
-  return words;
+  return statements;
 }
 
 /** Block comments nest. One that is never closed swallows the rest, as PostgreSQL would refuse it. */
 function skipBlockComment(sql: string, from: number): number {
   const bounds = /\/\*|\*\//g;
   bounds.lastIndex = from;
-  for (let depth = 1; depth > 0; ) {
+  for (let depth = 1; depth > 0;) {
     const match = bounds.exec(sql);
     if (match === null) return sql.length;
     depth += match[0] === '/*' ? 1 : -1;
