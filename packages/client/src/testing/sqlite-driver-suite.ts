@@ -1,6 +1,9 @@
-import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+import type { SqliteDriver, SqlValue } from '../ports/sqlite-driver.ts';
 import { SqliteFault } from '../ports/sqlite-fault.ts';
+import { check, failure, only } from './check.ts';
 import { commitHookChecks } from './commit-hook-checks.ts';
+import { statementChecks } from './statement-checks.ts';
+import { transactionChecks } from './transaction-checks.ts';
 
 /** One rule of the driver port, to be run as a test of its own. */
 export interface DriverCheck {
@@ -38,27 +41,10 @@ export const sqliteDriverChecks: readonly DriverCheck[] = [
   { name: 'savepoints roll back a part', run: checkSavepoints },
   { name: 'temporary tables live across transactions', run: checkTemporary },
   { name: 'the database id is stable', run: checkDatabaseId },
+  ...statementChecks,
+  ...transactionChecks,
   ...commitHookChecks,
 ];
-
-function check(isRight: boolean, what: string): void {
-  if (!isRight) throw new Error(`the driver breaks the contract: ${what}`);
-}
-
-async function only(tx: SqliteTx, sql: string, params: readonly SqlValue[] = []): Promise<SqlValue[]> {
-  const rows = await tx.all(sql, params);
-  check(rows.length === 1, `one row was expected, ${rows.length} came`);
-  return rows[0] ?? [];
-}
-
-async function failure(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work;
-  } catch (error) {
-    return error;
-  }
-  throw new Error('the driver breaks the contract: a failure was expected');
-}
 
 async function checkValues(driver: SqliteDriver): Promise<void> {
   const bytes = new Uint8Array([0, 255, 128]);
