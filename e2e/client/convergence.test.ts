@@ -115,7 +115,7 @@ const dump = (device: Device) => ({
 });
 
 describe('[T121] random writes, faults and restarts on two devices', () => {
-  it.each(SEEDS)('converge with the server (seed %d)', async (seed) => {
+  it.each(SEEDS)('[I17] converge with the server (seed %d)', async (seed) => {
     const random = randomOf(seed);
     const user = `random-${seed}`;
     const network = new FaultyNetwork(random);

@@ -57,7 +57,7 @@ describe('two devices of one user', () => {
     ]);
   });
 
-  it('[T55] [K11] [K14] every kind of value arrives unchanged, and nothing is pushed twice', async () => {
+  it('[I9] [T55] [K11] [K14] every kind of value arrives unchanged, and nothing is pushed twice', async () => {
     const user = newUser();
     const first = await attached(user);
     first.sql(`INSERT INTO users VALUES ('<&>"\\\u2028😀', 'n', 9007199254740993);

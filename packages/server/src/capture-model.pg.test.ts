@@ -60,7 +60,7 @@ describe('capture', () => {
     );
   });
 
-  it('[C5] does the same for histories that nobody has chosen', async () => {
+  it('[I11] [C5] does the same for histories that nobody has chosen', async () => {
     const seed = Math.trunc(Math.random() * 0x7fffffff);
     await fc.assert(
       fc.asyncProperty(history.map(cutIntoTransactions), async (transactions) => {

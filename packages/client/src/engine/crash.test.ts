@@ -151,7 +151,7 @@ const rows = (device: TestDevice): Readonly<Record<string, unknown>> =>
   );
 
 describe.each(['before', 'inside', 'after'] as const)('[T40] a process that dies %s a transaction', (point) => {
-  it('leaves a state from which the next start loses nothing, at every transaction', async () => {
+  it('[I14] leaves a state from which the next start loses nothing, at every transaction', async () => {
     let at = 1;
     for (let hasDied = true; hasDied; at += 1) {
       const life = await liveThrough(at, point);

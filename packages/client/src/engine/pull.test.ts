@@ -73,7 +73,7 @@ describe('pull', () => {
     expect(await device.client.lastBundleSeqSeen()).toBe(1n);
   });
 
-  it('[T77] a failure in bundle 2 keeps the checkpoint of bundle 1', async () => {
+  it('[I6] [T77] a failure in bundle 2 keeps the checkpoint of bundle 1', async () => {
     const { server, device } = await start();
     server.write([user('u1')]);
     server.write([user('u2')]);
@@ -288,7 +288,7 @@ describe('[T102] sync', () => {
     expect(server.count('pull')).toBe(0);
   });
 
-  it('[T118] no error carries a key, a payload, a token or a text of the server', async () => {
+  it('[I16] [T118] no error carries a key, a payload, a token or a text of the server', async () => {
     const { server, device } = await start({ options: { retryPolicy: { enabled: false } } });
     const canary = 'canary-4711';
     device.sql(`INSERT INTO users(id, name) VALUES ('${canary}', '${canary}')`);

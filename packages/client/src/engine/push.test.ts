@@ -349,7 +349,7 @@ describe('push', () => {
     expect((await device.client.pushPending()).outcome).toBe('committed');
   });
 
-  it('[T53] a wrong hash keeps the push committed and fetches again next time', async () => {
+  it('[I8] [T53] a wrong hash keeps the push committed and fetches again next time', async () => {
     const { server, device } = await start();
     device.sql(insertUsers(1, 1));
     server.override(
@@ -361,7 +361,7 @@ describe('push', () => {
     expect((await device.client.pushPending()).outcome).toBe('committed');
   });
 
-  it('[T54] [K10] an edit made during the upload is sent by the next push on top of the committed version', async () => {
+  it('[I7] [T54] [K10] an edit made during the upload is sent by the next push on top of the committed version', async () => {
     const { server, device } = await start();
     device.sql(insertUsers(1, 1));
     server.override('push_session_commit', (_request, answer) => {

@@ -92,7 +92,7 @@ describe('applying pulled bundles', () => {
     expect(query(local, 'SELECT id FROM children')).toEqual([{ id: 'c' }]);
   });
 
-  test('[T80] [K5] a pending key keeps its local row, its base, and gets the image of the server', async () => {
+  test('[I7] [T80] [K5] a pending key keeps its local row, its base, and gets the image of the server', async () => {
     const local = await openAttached(USERS);
     await applyBundles(
       local.driver,
@@ -137,7 +137,7 @@ describe('applying pulled bundles', () => {
     expect(query(local, 'SELECT * FROM _oversync_row_bases')).toEqual([]);
   });
 
-  test('[T77] a bundle that cannot be applied keeps the checkpoint of the one before it', async () => {
+  test('[I6] [T77] a bundle that cannot be applied keeps the checkpoint of the one before it', async () => {
     const local = await openAttached('CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL)');
     const good = bundle(local, 1n, serverRow('users', 'a', 1n, { name: 'A' }));
     const bad = bundle(local, 2n, serverRow('users', 'b', 2n, { name: null }));

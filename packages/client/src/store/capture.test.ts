@@ -137,7 +137,7 @@ describe('capture', () => {
     expect(dirty(local).filter((row) => row[2] === 'DELETE')).toHaveLength(3);
   });
 
-  test('[T22] [K37] trigger, first capture and live read give the same text for values of every kind', async () => {
+  test('[I1] [T22] [K37] trigger, first capture and live read give the same text for values of every kind', async () => {
     const value = fc.oneof(
       fc.constant(null),
       fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),

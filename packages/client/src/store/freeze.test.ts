@@ -36,7 +36,7 @@ async function seed(local: Local, ...ids: string[]): Promise<void> {
 }
 
 describe('freezing', () => {
-  test('[T42] [T43] the worked example of the protocol: rows, order and request hash', async () => {
+  test('[I2] [T42] [T43] the worked example of the protocol: rows, order and request hash', async () => {
     const local = await openAttached(USERS);
     await seed(local, 'user-2');
     local.driver.database.exec(`DELETE FROM users WHERE id = 'user-2'; INSERT INTO users VALUES ('user-1', 'Ada <b>', 36, 1.5)`);

@@ -269,7 +269,7 @@ async function run(world: World, action: Step): Promise<void> {
   }
 }
 
-test('[K5] [K10] [T86] [T97] no history loses a local write, and every history ends in agreement', async () => {
+test('[I17] [K5] [K10] [T86] [T97] no history loses a local write, and every history ends in agreement', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60 }), async (steps) => {
       const world = new World(await openAttached(DDL));

@@ -99,7 +99,7 @@ describe('applying a snapshot', () => {
     expect(query(local, 'PRAGMA foreign_key_check')).toEqual([]);
   });
 
-  test('[T94] [T97] [K6] pending insert, update and delete survive on top of the snapshot with base and place', async () => {
+  test('[I14] [T94] [T97] [K6] pending insert, update and delete survive on top of the snapshot with base and place', async () => {
     const local = await openAttached(USERS);
     await pull(local, 1n, user('a', 1n, 'A'), user('b', 1n, 'B'), user('c', 1n, 'C'), user('d', 1n, 'D'));
     local.driver.database.exec(`UPDATE users SET name = 'mine' WHERE id = 'a'; DELETE FROM users WHERE id = 'b';

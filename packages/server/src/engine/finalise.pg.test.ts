@@ -127,7 +127,7 @@ describe('finaliseBundle', () => {
     expect(hashOf(rows, 1n)).toEqual({ hash: bundle.bundleHash, bytes: bundle.canonicalBytes });
   });
 
-  it('[P3] [P5] needs the same round trips for ten rows and for ten thousand, without or with nested json', async () => {
+  it('[I15] [P3] [P5] needs the same round trips for ten rows and for ten thousand, without or with nested json', async () => {
     const count = async (table: string, rows: number): Promise<number> => {
       let calls = 0;
       await writer.write({ scopeId: `trips ${table} ${String(rows)}` }, async (tx) => {

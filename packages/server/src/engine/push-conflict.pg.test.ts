@@ -70,7 +70,7 @@ describe('a conflict', () => {
     );
   });
 
-  it('refuses the whole push, applies nothing, and leaves the session open', async () => {
+  it('[I5] refuses the whole push, applies nothing, and leaves the session open', async () => {
     const { ctx, pg } = fixture;
     await push(ctx, other, [user('u1', 'INSERT', 0n, { name: 'Jane', age: '37' })]);
     const rows = [user('fresh', 'INSERT', 0n), user('u1', 'UPDATE', 9n, { name: 'Ada' })];

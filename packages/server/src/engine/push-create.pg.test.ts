@@ -97,7 +97,7 @@ describe('creating a push session', () => {
     });
   });
 
-  it('[C12] finds the committed tuple before it looks at the scope: a seed whose reply was lost is told so', async () => {
+  it('[I3] [C12] finds the committed tuple before it looks at the scope: a seed whose reply was lost is told so', async () => {
     const scopeId = randomUUID();
     const seeder = { scopeId, sourceId: 'seeder' };
     const lease = await connect(fixture.ctx, seeder, { hasLocalPendingRows: true });

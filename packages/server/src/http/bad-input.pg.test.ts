@@ -134,7 +134,7 @@ test('a tuple that was committed with other content is refused, and so is a gap 
   await expectRefused('POST', '/sync/push-sessions', create(7), 409, 'source_sequence_out_of_order');
 });
 
-test('a commit before all rows are there, and one whose rows do not give the announced hash, change nothing', async () => {
+test('[I5] a commit before all rows are there, and one whose rows do not give the announced hash, change nothing', async () => {
   await expectRefused('POST', `${pushPath}/commit`, {}, 400, 'push_commit_invalid');
   const other = { ...goodRow, key: { id: 'k2' }, payload: { id: 'k2', title: 't', amount: null } };
   const staged = await target.call('POST', `${pushPath}/chunks`, { scope, body: chunkOf(goodRow, other) });
@@ -152,7 +152,7 @@ test('a chunk that does not continue where the last one ended is out of order', 
   );
 });
 
-test('tokens of another scope and of another source are forbidden', async () => {
+test('[I13] tokens of another scope and of another source are forbidden', async () => {
   const stranger = newScope();
   await target.call('POST', '/sync/connect', { scope: stranger, body: {} });
   for (const options of [{ scope: stranger }, { source: 'device-b' }]) {

@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => target.close());
 
-test('a reader beside many writers of two servers sees every bundle once, in order and without a gap', async () => {
+test('[I4] a reader beside many writers of two servers sees every bundle once, in order and without a gap', async () => {
   const other = await target.second();
   const scope = newScope();
   await target.call('POST', '/sync/connect', { scope, body: {} });

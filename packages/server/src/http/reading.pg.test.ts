@@ -50,7 +50,7 @@ test('a pushed row comes back by pull, by committed rows and in a snapshot', asy
   });
 });
 
-test('[P1] [P5] a pull page, a committed-rows page and a snapshot chunk take the same round trips for 10 and for 5,000 rows', async () => {
+test('[I15] [P1] [P5] a pull page, a committed-rows page and a snapshot chunk take the same round trips for 10 and for 5,000 rows', async () => {
   const trips: number[][] = [];
   for (const count of [10, 5000]) {
     const scope = newScope();

@@ -136,7 +136,7 @@ test('a session is frozen: later commits and pruning do not change it', async ()
   });
 });
 
-test('[P2] sessions of one head share one image, also when they are asked for at the same time', async () => {
+test('[I12] [P2] sessions of one head share one image, also when they are asked for at the same time', async () => {
   const scope = await openScope(manyNotes(20));
   const sessions = await Promise.all(['a', 'b', 'c', 'd'].map((source) => create(scope, { source })));
   expect(sessions.map((session) => session.status)).toStrictEqual([200, 200, 200, 200]);

@@ -65,7 +65,7 @@ describe('capture', () => {
     await pg.run(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   });
 
-  it('[C7] refuses TRUNCATE, of partitions too, also inside a bundle and under the replica role', async () => {
+  it('[I10] [C7] refuses TRUNCATE, of partitions too, also inside a bundle and under the replica role', async () => {
     for (const table of ['notes', 'events', 'events_a']) {
       await expect(pg.run(`TRUNCATE business.${table}`)).rejects.toMatchObject({ sqlState: 'OV001' });
       await expect(writer.write({ scopeId: 'a' }, (tx) => tx.script(`TRUNCATE business.${table}`))).rejects.toMatchObject({
@@ -96,7 +96,7 @@ describe('capture', () => {
     await expect(writer.write({ scopeId: 'a' }, (tx) => tx.script(sql))).rejects.toMatchObject({ sqlState: 'OV001' });
   });
 
-  it('refuses to touch rows of another scope', async () => {
+  it('[I13] refuses to touch rows of another scope', async () => {
     await writer.write({ scopeId: 'victim' }, (tx) => tx.script(`INSERT INTO business.notes (id) VALUES ('v')`));
     for (const sql of [`DELETE FROM business.notes WHERE id = 'v'`, `UPDATE business.notes SET body = '!' WHERE id = 'v'`]) {
       await expect(writer.write({ scopeId: 'a' }, (tx) => tx.script(sql))).rejects.toMatchObject({ sqlState: 'OV001' });
