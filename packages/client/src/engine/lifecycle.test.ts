@@ -408,6 +408,27 @@ describe('detach', () => {
     expect(device.list('SELECT name FROM users')).toEqual(['Eve']);
   });
 
+  it.each([
+    ['one late write takes a second round', 1, { syncRounds: 2, remainingPendingRowCount: 0, detach: { outcome: 'detached' } }],
+    [
+      'late writes without end stop it',
+      9,
+      { syncRounds: 2, remainingPendingRowCount: 1, detach: { outcome: 'blocked_unsynced_data' } },
+    ],
+  ])('[T37] syncThenDetach: %s', async (_name, lateWrites, expected) => {
+    const server = createTestServer();
+    const device = await openAttachedDevice(server);
+    device.sql(ADA);
+    let late = 0;
+    const writeLate = (_request: unknown, answer: () => Promise<Response>): Promise<Response> => {
+      late += 1;
+      device.sql(`INSERT INTO users(id, name) VALUES ('late-${late}', 'Late')`);
+      return answer();
+    };
+    server.override('pull', writeLate, lateWrites);
+    expect(await device.client.syncThenDetach()).toMatchObject(expected);
+  });
+
   it('[T38] uninstall keeps the rows, removes every object, and a reinstall captures all of them', async () => {
     const server = createTestServer();
     const device = await openAttachedDevice(server);

@@ -5,7 +5,7 @@ import type { SnapshotChunk } from '../http/snapshot-chunk.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import { checkIncomingRows } from '../rules/check-incoming.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
-import { checkSnapshotChunk } from '../rules/snapshot-checks.ts';
+import { checkSnapshotChunk, checkSnapshotEnd } from '../rules/snapshot-checks.ts';
 import type { StagedSession } from '../store/client-state.ts';
 import { loadSnapshotNote, saveSnapshotNote } from '../store/session-notes.ts';
 import type { SnapshotKind, SnapshotSessionNote } from '../store/session-notes.ts';
@@ -113,7 +113,10 @@ async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSession
     rowCount: Number(await countStagedRows(call.engine.driver, note.snapshotId)),
     byteCount: note.stagedByteCount,
   };
-  if (progress.rowCount > 0 && BigInt(progress.rowCount) === note.rowCount) return;
+  if (progress.rowCount > 0 && BigInt(progress.rowCount) === note.rowCount) {
+    checkSnapshotEnd(note, progress);
+    return;
+  }
   reportStaging(call, note, progress);
   let coming: Promise<SnapshotChunk> | null = requestChunk(call, plan, note, progress.rowCount);
   while (coming !== null) {
@@ -123,6 +126,7 @@ async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSession
     await storeChunk(call, note, progress, chunk);
     reportStaging(call, note, progress);
   }
+  checkSnapshotEnd(note, progress);
 }
 
 /** The request runs while the chunk before it is stored; a failure is seen when its turn comes. */

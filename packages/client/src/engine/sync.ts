@@ -103,11 +103,14 @@ export async function rebuild(call: Call, replacement: ReplacementChoice | undef
   return withScopeRecovery(call, () => runRebuild(call));
 }
 
-/** client.md 5.6: at most three rounds, fewer when a round sends nothing more. */
+/**
+ * client.md 5.6: at most three rounds, fewer when a round leaves as many rows unsent as the one before. The first round is compared with
+ * nothing: a row written while it ran is no lack of progress.
+ */
 export async function syncThenDetach(call: Call): Promise<SyncThenDetachReport> {
   await passGate(call, 'sync');
   const capabilities = await capabilitiesOf(call);
-  let pendingBefore = (await loadPendingStatus(call.engine)).pendingRowCount;
+  let pendingBefore = Infinity;
   for (let syncRounds = 1; ; syncRounds += 1) {
     const lastSync = await syncRound(call, capabilities);
     const detach = await runDetach(call, false);

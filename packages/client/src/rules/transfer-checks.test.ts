@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { checkBundleSeq, checkPageEnd, checkStable } from './pull-checks.ts';
 import { decidePushAnswer } from './push-answer.ts';
 import { checkAlreadyCommitted, checkChunkReply, checkCommitIdentity, checkCommittedPage, checkStaging } from './push-checks.ts';
-import { checkSnapshotChunk } from './snapshot-checks.ts';
+import { checkSnapshotChunk, checkSnapshotEnd } from './snapshot-checks.ts';
 
 const violated = (reason: string): unknown => expect.objectContaining({ code: 'protocol_violation', details: { reason } });
 
@@ -61,8 +61,6 @@ describe('[T87] checks of a snapshot chunk', () => {
     ['identity', { snapshotBundleSeq: 8n }],
     ['ordinal', { nextRowOrdinal: 2 }],
     ['ended_early', { rowCount: 0, nextRowOrdinal: 1, hasMore: true, byteCount: 0, measuredByteCount: 0 }],
-    ['ended_early', { rowCount: 1, nextRowOrdinal: 2 }],
-    ['ended_early', { byteCount: 199, measuredByteCount: 199 }],
     ['count', { rowCount: 3, nextRowOrdinal: 4 }],
     ['count', { byteCount: 251, measuredByteCount: 251 }],
     ['count', { byteCount: 201, measuredByteCount: 201 }],
@@ -70,6 +68,13 @@ describe('[T87] checks of a snapshot chunk', () => {
     ['byte_count', { measuredByteCount: 199 }],
   ])('refuse %s', (reason, change) => {
     expect(() => checkSnapshotChunk(expected, { ...chunk, ...change })).toThrow(violated(reason));
+  });
+
+  it('[T90] the sums of all chunks have to be those of the session', () => {
+    const session = { rowCount: 3n, byteCount: 300n };
+    expect(() => checkSnapshotEnd(session, { rowCount: 3, byteCount: 300n })).not.toThrow();
+    expect(() => checkSnapshotEnd(session, { rowCount: 2, byteCount: 300n })).toThrow(violated('ended_early'));
+    expect(() => checkSnapshotEnd(session, { rowCount: 3, byteCount: 299n })).toThrow(violated('ended_early'));
   });
 });
 
