@@ -101,7 +101,22 @@ describe('[C6] adoption of populated tables', () => {
     };
     await expect(pg.bootstrap(tables, { ...AUTO, database: breaking })).rejects.toThrow('power cut');
     await expect(pg.run(`INSERT INTO more VALUES ('more-1', 'foreign', 1)`)).rejects.toMatchObject({ sqlState: 'OV001' });
-    await expect(pg.bootstrap(tables, AUTO)).resolves.toMatchObject({ adopted: { scopes: 2, rows: 2 } });
+    let scans = 0;
+    const watched: typeof pg.db = {
+      ...pg.db,
+      transaction: (begin, fn) =>
+        pg.db.transaction(begin, (tx) => {
+          const query: typeof tx.query = (sql, params) => {
+            scans += sql.includes('adoption_scope_invalid') ? 1 : 0;
+            return tx.query(sql, params);
+          };
+          return fn({ ...tx, query });
+        }),
+    };
+    await expect(pg.bootstrap(tables, { ...AUTO, database: watched })).resolves.toMatchObject({
+      adopted: { scopes: 2, rows: 2 },
+    });
+    expect(scans).toBe(0);
     for (let index = 1; index <= 5; index += 1) expect(await bundles(`more-${String(index)}`)).toHaveLength(1);
   });
 

@@ -62,7 +62,7 @@ const NOTHING_APPLIED = { appliedMigrations: [], changedTables: [] };
  */
 export async function bootstrap(options: BootstrapOptions): Promise<BootstrapResult> {
   const tables = options.registeredTables.map(normaliseTable);
-  let found = await inTransaction(options, true, (tx) => inspect(tx, options, tables));
+  let found = await inTransaction(options, true, (tx) => inspect(tx, options, tables, 'new'));
   if (options.bootstrapPolicy === 'check') refusePending(found);
   let applied: AppliedInstallation = NOTHING_APPLIED;
   if (found.plan.pending.length > 0 || found.unadopted.empty.length > 0) {
@@ -87,16 +87,24 @@ interface Inspection {
   readonly catalog: Catalog | undefined;
 }
 
+/**
+ * Whose rows are looked at before they are adopted. That reads whole tables, so it is done once more than needed at most: a table that
+ * is registered already was checked when its triggers came, and no row has changed since.
+ */
+type RowChecks = 'none' | 'new' | 'all';
+
 async function inspect(
   tx: PgTransaction,
   options: BootstrapOptions,
   configured: readonly NormalisedTable[],
+  rowChecks: RowChecks,
 ): Promise<Inspection> {
   const m = metadataNames(options.metadataSchema);
   const facts = await loadCatalogFacts(tx, options.metadataSchema, configured);
   const stored = await loadStoredMetadata(tx, m, facts);
   const keepsOthers = options.keepsRegistrations ?? false;
-  const isActive = (table: NormalisedTable): boolean => findRegistration(stored.registrations, table)?.isActive === true;
+  const isActive = (table: { readonly schema: string; readonly table: string }): boolean =>
+    findRegistration(stored.registrations, table)?.isActive === true;
   const tables = keepsOthers ? configured.filter(isActive) : configured;
   const plan = await planInstallation(tx, m, facts, tables, stored, keepsOthers);
   const checked = checkSchema({
@@ -110,7 +118,8 @@ async function inspect(
     changedRelations: plan.changedRelations,
   });
   const unadopted = await findUnadoptedTables(tx, m, facts, tables, stored);
-  const violations = [...checked.violations, ...(await checkUnadopted(tx, options, facts, unadopted, checked))];
+  const isChecked = (table: TableDescription): boolean => rowChecks === 'all' || (rowChecks === 'new' && !isActive(table));
+  const violations = [...checked.violations, ...(await checkUnadopted(tx, options, facts, unadopted, checked, isChecked))];
   const report = { violations: sortFindings(violations), warnings: checked.warnings };
   if (violations.length > 0) throw createSchemaError(report, plan.pending);
   const isReady = plan.pending.length === 0;
@@ -125,13 +134,15 @@ async function checkUnadopted(
   facts: CatalogFacts,
   unadopted: UnadoptedTables,
   checked: SchemaReport,
+  isChecked: (table: TableDescription) => boolean,
 ): Promise<readonly SchemaViolation[]> {
   if (options.adoption === 'refuse') return adoptionRequired(unadopted.populated);
   const isFine = (table: TableDescription): boolean =>
     !checked.violations.some((violation) => violation.schema === table.schema && violation.table === table.table);
   const bounds = { ...options, versionNumber: facts.server.versionNumber };
   const violations: SchemaViolation[] = [];
-  for (const table of unadopted.populated.filter(isFine)) violations.push(...(await findAdoptionFaults(tx, table, bounds)));
+  for (const table of unadopted.populated.filter((table) => isChecked(table) && isFine(table)))
+    violations.push(...(await findAdoptionFaults(tx, table, bounds)));
   return violations;
 }
 
@@ -141,13 +152,13 @@ async function install(
   configured: readonly NormalisedTable[],
 ): Promise<{ readonly inspection: Inspection; readonly applied: AppliedInstallation }> {
   await tx.query(BOOTSTRAP_LOCK_SQL, [options.metadataSchema]);
-  const { facts, stored, plan, tables } = await inspect(tx, options, configured);
+  const { facts, stored, plan, tables } = await inspect(tx, options, configured, 'none');
   const m = metadataNames(options.metadataSchema);
   const keepsOthers = options.keepsRegistrations ?? false;
   const applied =
     plan.pending.length === 0 ? NOTHING_APPLIED : await applyInstallation(tx, m, { facts, tables, stored, keepsOthers });
   // Looked at again now that the triggers are in place: until they were, anybody could still insert.
-  const inspection = await inspect(tx, options, configured);
+  const inspection = await inspect(tx, options, configured, 'all');
   await markAdopted(tx, m, inspection.unadopted.empty);
   return { inspection, applied };
 }
