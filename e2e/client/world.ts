@@ -26,7 +26,7 @@ CREATE TABLE business.posts (
   FOREIGN KEY (_sync_scope_id, user_id) REFERENCES business.users (_sync_scope_id, id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
 );`;
 
-const DEVICE_SCHEMA = `
+export const DEVICE_SCHEMA = `
 CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, age INTEGER UNIQUE);
 CREATE TABLE posts (
   id BLOB PRIMARY KEY NOT NULL, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, body TEXT, score REAL, price TEXT,
