@@ -61,7 +61,8 @@ function formatCancelRequest(target: CancelTarget): Buffer {
   const request = Buffer.alloc(CANCEL_REQUEST_BYTES);
   request.writeInt32BE(CANCEL_REQUEST_BYTES, 0);
   request.writeInt32BE(CANCEL_REQUEST_CODE, 4);
-  request.writeInt32BE(target.processId, 8);
-  request.writeInt32BE(target.secretKey, 12);
+  // Drivers read the two as signed or as unsigned numbers, and a pooler gives numbers of its own: only the 32 bits count.
+  request.writeInt32BE(target.processId | 0, 8);
+  request.writeInt32BE(target.secretKey | 0, 12);
   return request;
 }

@@ -105,7 +105,7 @@ export class Session {
     const cancel = (): void => {
       const backend = this.#backend;
       if (backend === undefined) return;
-      deliveries.push(sendCancelRequest({ ...address, processId: backend.pid, secretKey: backend.secret | 0 }));
+      deliveries.push(sendCancelRequest({ ...address, processId: backend.pid, secretKey: backend.secret }));
     };
     const onAbort = (): void => {
       cancel();
