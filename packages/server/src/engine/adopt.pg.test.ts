@@ -110,7 +110,12 @@ describe('[C6] adoption of populated tables', () => {
             scans += sql.includes('adoption_scope_invalid') ? 1 : 0;
             return tx.query(sql, params);
           };
-          return fn({ ...tx, query });
+          return fn({
+            query,
+            script: (sql) => tx.script(sql),
+            copyFrom: (sql, chunks) => tx.copyFrom(sql, chunks),
+            copyTo: (sql) => tx.copyTo(sql),
+          });
         }),
     };
     await expect(pg.bootstrap(tables, { ...AUTO, database: watched })).resolves.toMatchObject({
