@@ -24,6 +24,8 @@ const ALL: Readonly<Record<SyncOperation, true>> = {
   snapshot_session_create: true,
   snapshot_chunk: true,
   snapshot_session_delete: true,
+  verify: true,
+  verify_rows: true,
 };
 
 test('[D1] the document has exactly the operations of the server', () => {

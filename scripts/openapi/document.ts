@@ -17,6 +17,7 @@ const TAGS = [
   { name: 'Push', description: 'Sending frozen local changes and reading back what became of them.' },
   { name: 'Pull', description: 'Receiving the bundles that others committed.' },
   { name: 'Snapshot', description: 'Rebuilding a device from a frozen image of its scope.' },
+  { name: 'Verification', description: 'Comparing a device with its scope, range by range.' },
   { name: 'Operations', description: 'Health, counters and metrics, mounted by the host where it wants.' },
 ];
 

@@ -12,6 +12,12 @@ import {
 import { SnapshotChunkSchema } from '../../packages/protocol/src/messages/snapshot-chunk.ts';
 import { SnapshotSessionRequestSchema, SnapshotSessionSchema } from '../../packages/protocol/src/messages/snapshot-session.ts';
 import { StatusSchema } from '../../packages/protocol/src/messages/status.ts';
+import {
+  VerifyReplySchema,
+  VerifyRequestSchema,
+  VerifyRowsReplySchema,
+  VerifyRowsRequestSchema,
+} from '../../packages/protocol/src/messages/verify.ts';
 import { WatchEventSchema } from '../../packages/protocol/src/messages/watch-event.ts';
 import { createErrorSchemas, ERROR_PART_SCHEMAS } from './errors.ts';
 import { createMessageSchema, isRecord, when, withoutNull } from './json-schema.ts';
@@ -80,6 +86,8 @@ function createRequestSchemas(): Readonly<Record<string, JsonSchema>> {
       'request',
       SnapshotSessionRequestSchema,
     ),
+    VerifyRequest: describe('Which ranges of which table are to be hashed.', 'request', VerifyRequestSchema),
+    VerifyRowsRequest: describe('Which range of which table is to be read.', 'request', VerifyRowsRequestSchema),
   };
 }
 
@@ -119,6 +127,11 @@ function createReplySchemas(): Readonly<Record<string, JsonSchema>> {
     SnapshotSession: { ...describe('A frozen image of the scope.', 'response', SnapshotSessionSchema), ...EMPTY_OR_NOT },
     SnapshotChunk: { ...setItems(snapshotChunk, 'rows', 'SnapshotRow'), allOf: [MORE_MEANS_ROWS, ROWS_AND_BYTES_AGREE] },
     SnapshotRow: SNAPSHOT_ROW,
+    VerifyReply: describe('Hashes of ranges as of one sequence.', 'response', VerifyReplySchema),
+    VerifyRowsReply: {
+      ...setItems(describe('Some rows of a range as of one sequence.', 'response', VerifyRowsReplySchema), 'rows', 'SnapshotRow'),
+      ...MORE_MEANS_ROWS,
+    },
     Status: describe('Health and counters of one server. Counters may be up to a minute old.', 'response', StatusSchema),
   };
 }

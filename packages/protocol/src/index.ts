@@ -106,6 +106,17 @@ export type { SnapshotSession, SnapshotSessionRequest, SourceReplacement } from 
 export { StatusSchema, parseStatus } from './messages/status.ts';
 export type { Status } from './messages/status.ts';
 export {
+  VerifyReplySchema,
+  VerifyRequestSchema,
+  VerifyRowsReplySchema,
+  VerifyRowsRequestSchema,
+  parseVerifyReply,
+  parseVerifyRequest,
+  parseVerifyRowsReply,
+  parseVerifyRowsRequest,
+} from './messages/verify.ts';
+export type { VerifyReply, VerifyRequest, VerifyRowsReply, VerifyRowsRequest } from './messages/verify.ts';
+export {
   LimitExceededSchema,
   VIOLATION_KINDS,
   ViolationSchema,

@@ -226,3 +226,18 @@ export const ECHOED_KEY_LENGTH_MAX = 4096;
 
 /** Rows of a refused push whose apply is repeated to find the row at fault; the scope stays locked meanwhile. */
 export const REPLAYED_ROWS_MAX = 100_000;
+
+/** Ranges of one verification request: a device narrows at most this many differences at once. */
+export const VERIFY_RANGES_MAX = 64;
+
+/** Parts that each of them may be cut into. */
+export const VERIFY_PARTS_MAX = 64;
+
+/** Keys that a verification leaves out because the device has unsent changes of them; more of them should be pushed first. */
+export const VERIFY_EXCLUDED_KEYS_MAX = 5000;
+
+/** Rows of one page of a range. */
+export const VERIFY_ROWS_MAX = 1000;
+
+/** Bytes of row text of one page of a range; one row more always fits. */
+export const VERIFY_PAGE_BYTES = MIB;

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 
 import { createTestDatabase } from '@oversync/dev-postgres/testing';
 import { requestRowText } from '@oversync/protocol';
+import type { JsonObject } from '@oversync/protocol';
 import { Pool } from 'pg';
 
 import { createSyncServer } from './create-sync-server.ts';
@@ -193,7 +194,7 @@ export interface WireRow {
   readonly key: Readonly<Record<string, string>>;
   readonly op: NoteRow['op'];
   readonly base_row_version: number;
-  readonly payload?: Readonly<Record<string, string | boolean | null>>;
+  readonly payload?: JsonObject;
 }
 
 function toWireRow(row: NoteRow): WireRow {

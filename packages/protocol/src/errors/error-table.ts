@@ -34,6 +34,7 @@ const WIRE_ERRORS = {
     message: 'the next snapshot row is larger than the requested chunk',
     wireMembers: ['required_byte_count'],
   },
+  verify_invalid: { status: 400, recovery: 'stop', message: 'the verification request is invalid', wireMembers: LIMIT },
   authentication_failed: { status: 401, recovery: 'reauthenticate', message: 'authentication failed' },
   push_session_forbidden: { status: 403, recovery: 'reauthenticate', message: 'the push session belongs to another writer' },
   snapshot_session_forbidden: {
@@ -53,6 +54,7 @@ const WIRE_ERRORS = {
   initialization_stale: { status: 409, recovery: 'retry', message: 'the initialization lease is no longer current' },
   history_pruned: { status: 409, recovery: 'rebuild', message: 'the requested history is no longer retained' },
   checkpoint_ahead: { status: 409, recovery: 'rebuild', message: 'the checkpoint is ahead of the committed history' },
+  verify_out_of_date: { status: 409, recovery: 'retry', message: 'the checkpoint to verify is not the newest sequence any more' },
   source_sequence_out_of_order: {
     status: 409,
     recovery: 'rebuild',
@@ -113,6 +115,7 @@ const WIRE_ERRORS = {
   snapshot_session_create_failed: { status: 500, recovery: 'retry', message: 'the snapshot session could not be created' },
   snapshot_chunk_failed: { status: 500, recovery: 'retry', message: 'the snapshot chunk could not be read' },
   snapshot_session_delete_failed: { status: 500, recovery: 'retry', message: 'the snapshot session could not be deleted' },
+  verify_failed: { status: 500, recovery: 'retry', message: 'the ranges could not be verified' },
   bundle_change_watch_failed: { status: 500, recovery: 'retry', message: 'the watch stream could not be opened' },
   capabilities_failed: { status: 500, recovery: 'retry', message: 'the capabilities could not be read' },
   status_failed: { status: 500, recovery: 'retry', message: 'the status could not be read' },
@@ -177,6 +180,7 @@ const CLIENT_ERRORS = {
   capacity_exhausted: { recovery: 'retry', message: 'the server had no capacity within the waiting budget' },
   rate_limited: { recovery: 'retry', message: 'the server limits the rate of requests' },
   http_error: { recovery: 'stop', message: 'the server answered with an unexpected status' },
+  not_supported: { recovery: 'stop', message: 'the server or this database does not support the operation' },
 } as const satisfies Readonly<Record<string, ErrorEntry>>;
 
 /** Codes that only the server's own API raises. */

@@ -74,7 +74,7 @@ describe('[T118] error table', () => {
       expect(entry.message, code).toMatch(/^[a-z(].{5,80}$/);
       expect(isWireErrorCode(code)).toBe(entry.status !== undefined);
     }
-    expect(Object.values(ERROR_TABLE).filter((entry) => entry.status === 500)).toHaveLength(16);
+    expect(Object.values(ERROR_TABLE).filter((entry) => entry.status === 500)).toHaveLength(17);
     expect(Object.values(ERROR_TABLE).filter((entry) => entry.status === 429)).toHaveLength(4);
     expect(isErrorCode('toString')).toBe(false);
   });

@@ -30,6 +30,7 @@ const FIXED_FEATURES = {
   push_violations: true,
   push_conflict_list: true,
   gzip_request_bodies: true,
+  range_verification: true,
 } as const;
 
 export type Features = Readonly<Record<keyof typeof FIXED_FEATURES | 'bundle_change_watch', boolean>>;

@@ -15,6 +15,8 @@ export type Operation =
   | 'snapshot_session_create'
   | 'snapshot_chunk'
   | 'snapshot_session_delete'
+  | 'verify'
+  | 'verify_rows'
   | 'exec_write'
   | 'admin'
   | 'bootstrap'

@@ -1,4 +1,11 @@
-import { isUuidToken, parsePushSessionRequest, stringifyJson, SyncError } from '@oversync/protocol';
+import {
+  isUuidToken,
+  parsePushSessionRequest,
+  parseVerifyRequest,
+  parseVerifyRowsRequest,
+  stringifyJson,
+  SyncError,
+} from '@oversync/protocol';
 import type { ErrorCode, JsonOutput } from '@oversync/protocol';
 
 import type { ByteBody } from '../engine/byte-body.ts';
@@ -14,6 +21,7 @@ import { deletePushSession, loadPushSessionStatus } from '../engine/push-session
 import { readSnapshotChunk } from '../engine/snapshot-chunk.ts';
 import { createSnapshotSession } from '../engine/snapshot-create.ts';
 import { deleteSnapshotSession } from '../engine/snapshot-delete.ts';
+import { readRangeRows, verifyRanges } from '../engine/verify.ts';
 import { QueryReader } from './query.ts';
 import { parseBody, parseConnectInput, parseSnapshotCreateInput } from './request-messages.ts';
 import type { Reply } from './responses.ts';
@@ -165,6 +173,26 @@ export const OPERATIONS: Readonly<Record<GatedOperation, OperationSpec>> = {
     run: async (ctx, actor, call) => {
       await deleteSnapshotSession(ctx, actor, call.parameter);
       return { kind: 'empty' };
+    },
+  },
+  verify: {
+    failureCode: 'verify_failed',
+    malformedCode: 'verify_invalid',
+    body: 'chunk',
+    isRead: true,
+    run: async (ctx, actor, call) => {
+      const body = parseBody(await call.readBody(), ctx.options.maxJsonDepth, 'verify_invalid');
+      return toJson(await verifyRanges(ctx, actor, parseVerifyRequest(body)));
+    },
+  },
+  verify_rows: {
+    failureCode: 'verify_failed',
+    malformedCode: 'verify_invalid',
+    body: 'control',
+    isRead: true,
+    run: async (ctx, actor, call) => {
+      const body = parseBody(await call.readBody(), ctx.options.maxJsonDepth, 'verify_invalid');
+      return toStream(await readRangeRows(ctx, actor, parseVerifyRowsRequest(body)));
     },
   },
 };

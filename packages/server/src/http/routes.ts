@@ -22,6 +22,8 @@ const ROUTES: readonly Route[] = [
   { segments: ['pull'], methods: { GET: 'pull' } },
   { segments: ['watch'], methods: { GET: 'bundle_change_watch' } },
   { segments: ['snapshot-sessions'], methods: { POST: 'snapshot_session_create' } },
+  { segments: ['verify'], methods: { POST: 'verify' } },
+  { segments: ['verify', 'rows'], methods: { POST: 'verify_rows' } },
   { segments: ['snapshot-sessions', '*'], methods: { GET: 'snapshot_chunk', DELETE: 'snapshot_session_delete' } },
 ];
 

@@ -85,6 +85,8 @@ const FAILURE_CODES: Readonly<Record<SyncOperation, ErrorCode>> = {
   snapshot_session_create: OPERATIONS.snapshot_session_create.failureCode,
   snapshot_chunk: OPERATIONS.snapshot_chunk.failureCode,
   snapshot_session_delete: OPERATIONS.snapshot_session_delete.failureCode,
+  verify: OPERATIONS.verify.failureCode,
+  verify_rows: OPERATIONS.verify_rows.failureCode,
 };
 
 async function answerCapabilities(exchange: Exchange, actor: Actor): Promise<Response> {
