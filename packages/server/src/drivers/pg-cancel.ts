@@ -35,9 +35,9 @@ export function sendCancelRequest(target: CancelTarget): Promise<void> {
     socket.setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy());
     socket.on('error', () => socket.destroy());
     socket.on('close', () => resolve());
-    // Reading is what notices that the other side has closed.
+    // Reading is what notices that the other side has closed. This side must not close first: PgBouncer 1.18 ends its process over that.
     socket.resume();
-    socket.on('connect', () => socket.end(formatCancelRequest(target)));
+    socket.on('connect', () => socket.write(formatCancelRequest(target)));
     socket.unref();
   });
 }
