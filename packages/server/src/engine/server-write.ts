@@ -11,14 +11,15 @@ import type { Catalog } from '../rules/table-description.ts';
 import { readActorFacts } from '../store/actor-facts.ts';
 import type { ActorFacts, ScopeFacts } from '../store/actor-facts.ts';
 import { bundleContextSettings } from '../store/capture.sql.ts';
-import { lockScope, selectPushActor } from '../store/push-session.sql.ts';
 import {
   insertReceipt,
   insertScope,
+  lockScopeOfWrite,
   selectBundleOfTransaction,
   SELECT_CONTEXT_SQL,
   selectReceipt,
   selectRetainedBundle,
+  selectWriterFacts,
 } from '../store/server-write.sql.ts';
 import { formatReceiptResult, parseReceipt } from '../store/write-receipt.ts';
 import type { WriteReceipt, WrittenBundle } from '../store/write-receipt.ts';
@@ -180,8 +181,8 @@ async function openScope(ctx: SyncContext, tx: PgTransaction, write: ServerWrite
   const results = await tx.script(
     [
       ...(write.createsScope ? [insertScope(m, scopeId)] : []),
-      lockScope(m, scopeId),
-      selectPushActor(m, { scopeId, sourceId }),
+      lockScopeOfWrite(m, scopeId),
+      selectWriterFacts(m, scopeId, sourceId),
       operationId === undefined ? 'SELECT WHERE false' : selectReceipt(m, scopeId, operationId),
       sourceBundleId === undefined ? 'SELECT WHERE false' : selectRetainedBundle(m, { scopeId, sourceId, sourceBundleId }),
     ].join(';'),

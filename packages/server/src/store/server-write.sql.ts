@@ -3,7 +3,8 @@
  * round trip; every text goes through `quoteLiteral`.
  */
 import { quoteLiteral } from '../rules/sql-text.ts';
-import { CONTEXT_SETTINGS } from './capture.sql.ts';
+import { selectActorFacts } from './actor-facts.sql.ts';
+import { CONTEXT_SETTINGS, scopePkSetting } from './capture.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
 
 /** Makes the scope if it is new. The sequence is asked only then. */
@@ -13,6 +14,16 @@ export function insertScope(m: MetadataNames, scopeId: string): string {
     `INSERT INTO ${m.scope} (scope_pk,scope_id,state) SELECT nextval('${m.scopePkSequence}'),${id},'uninitialized' ` +
     `WHERE NOT EXISTS (SELECT FROM ${m.scope} WHERE scope_id=${id}) ON CONFLICT (scope_id) DO NOTHING`
   );
+}
+
+/** Waits for writers of the scope and completes the bundle context; what later statements of the script read is newer than all of them. */
+export function lockScopeOfWrite(m: MetadataNames, scopeId: string): string {
+  return `SELECT ${scopePkSetting('sc.scope_pk')} FROM ${m.scope} sc WHERE sc.scope_id=${quoteLiteral(scopeId)} FOR NO KEY UPDATE OF sc`;
+}
+
+/** What the scope knows about the writer; read by `readActorFacts`. */
+export function selectWriterFacts(m: MetadataNames, scopeId: string, sourceId: string): string {
+  return selectActorFacts(m, { scopeId: quoteLiteral(scopeId), sourceId: quoteLiteral(sourceId) });
 }
 
 /** Operation hash and stored result of an earlier call with this operation id. */
