@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { realpathSync } from 'node:fs';
 
 import Database from 'better-sqlite3';
@@ -128,8 +129,12 @@ function statementOf(statement: Statement, countChanges: () => number): SyncStat
   };
 }
 
+/** A BLOB arrives as a Buffer, whose methods are not those of the Uint8Array that the port promises. */
 function rowValues(row: unknown): SqlValue[] {
   if (!isArrayOfValues(row)) throw misuse('rows must arrive as arrays');
+  for (const [index, value] of row.entries()) {
+    if (Buffer.isBuffer(value)) row[index] = new Uint8Array(value.buffer, value.byteOffset, value.length);
+  }
   return row;
 }
 

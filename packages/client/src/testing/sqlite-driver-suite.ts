@@ -59,6 +59,7 @@ async function checkValues(driver: SqliteDriver): Promise<void> {
   check(text === 'é😀\u0001', 'text is kept');
   check(real === 1.5, 'REAL is a number');
   check(blob instanceof Uint8Array && blob.join() === bytes.join(), 'a BLOB is a Uint8Array');
+  check(blob?.constructor === Uint8Array, 'a BLOB is nothing more than a Uint8Array');
   check(empty instanceof Uint8Array && empty.length === 0, 'an empty BLOB is no NULL');
 }
 
