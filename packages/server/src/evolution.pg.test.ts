@@ -215,6 +215,14 @@ describe('schema evolution', () => {
     ]);
   });
 
+  it('[O1] a renamed column takes its values along, in old bundles too', async () => {
+    await open();
+    await pushRows(target, 1, [note('a', { title: 'kept', old: 'x' })], { scope });
+    await target.script('ALTER TABLE business.notes RENAME COLUMN title TO heading');
+    expect(await snapshot(target)).toMatchObject([{ payload: { heading: 'kept' } }]);
+    expect(await pull(target)).toMatchObject([{ payload: { heading: 'kept', old: 'x' } }]);
+  });
+
   it('[O1] a column that is dropped and added again between two looks does not give old rows their old value back', async () => {
     await open();
     await pushRows(target, 1, [note('a', { title: '', old: 'before' })], { scope });

@@ -119,3 +119,9 @@ test('columns of a table that was restored under another number are known by the
   const now = [column('a', 'integer', { origin: '991.2', missingValue: '"7"' })];
   expect(rerenderRows(row('{"a":"1"}'), ['4:1'], createCatalog(before, now))).toBe(row('{"a":"1"}'));
 });
+
+test('a renamed column keeps its values', () => {
+  const before = [column('a', 'integer', { origin: '77.3' }), column('b', 'text', { origin: '77.4' })];
+  const now = [column('b', 'integer', { origin: '77.3' }), column('c', 'text', { origin: '77.4' })];
+  expect(rerenderRows(row('{"a":"1","b":"x"}'), ['4:1'], createCatalog(before, now))).toBe(row('{"b":"1","c":"x"}'));
+});

@@ -57,24 +57,27 @@ function getShape(catalog: Catalog, table: TableDescription, shapeId: number): T
 }
 
 function projectPayload(payload: JsonObject, from: TableShape, to: TableShape): JsonObject {
-  const known = new Map(from.columns.map((column) => [column.name, column]));
   const projected = createJsonObject();
   for (const column of to.columns) {
-    const old = known.get(column.name);
-    const value = payload[column.name];
+    const old = from.columns.find((candidate) => isSameColumn(candidate, column));
+    const value = old === undefined ? undefined : payload[old.name];
     projected[column.name] =
-      old === undefined || value === undefined || !isSameColumn(old, column)
+      old === undefined || value === undefined
         ? parseJson(column.missingValue, { depthMax: STORED_DEPTH_MAX })
         : convertValue(value, old, column);
   }
   return projected;
 }
 
-/** In one table the attribute number decides; in a table that was made anew, as by a restore, only the name is left. */
+/**
+ * In one table the attribute number decides, so that a column may be renamed, and one that was dropped and added again is another. In a
+ * table that was made anew, as by a restore, only the name is left.
+ */
 function isSameColumn(left: ShapeColumn, right: ShapeColumn): boolean {
   const [leftTable, leftNumber] = left.origin?.split('.') ?? [];
   const [rightTable, rightNumber] = right.origin?.split('.') ?? [];
-  return leftTable !== rightTable || leftNumber === rightNumber;
+  const isSameTable = leftTable !== undefined && leftTable === rightTable;
+  return isSameTable ? leftNumber === rightNumber : left.name === right.name;
 }
 
 /** A column that changed between nested JSON, JSON text, boolean and text keeps its meaning as far as text can carry it. */
