@@ -10,11 +10,22 @@ export interface WasmConnection extends SyncConnection {
   readonly database: Database;
 }
 
+/** The lock of a file lets nobody read beside a writer, and nobody write beside a reader: waiting is the rule here. */
+const BUSY_TIMEOUT_MS = 5000;
+
+let isChecked = false;
+
 /** Opens a connection. Throws when the package is of a version whose rows cannot be read in column order. */
 export function connectWasm(file: string): WasmConnection {
+  checkPackage();
   const database = new nodeSqlite3Wasm.Database(file);
+  database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  return connectionOf(database);
+}
+
+function connectionOf(database: Database): WasmConnection {
   const codes = new FaultCodes(database);
-  const connection: WasmConnection = {
+  return {
     database,
     get isOpen() {
       return database.isOpen;
@@ -26,13 +37,16 @@ export function connectWasm(file: string): WasmConnection {
     exec: (sql) => database.exec(sql),
     resultCodeOf: (error) => (error instanceof nodeSqlite3Wasm.SQLite3Error ? codes.codeOf(error) : null),
   };
-  checkRows(connection);
-  return connection;
 }
 
-function checkRows(connection: WasmConnection): void {
-  const statement = connection.prepare('SELECT 1 AS a, 2 AS a');
+/** In memory, because the file may be locked. */
+function checkPackage(): void {
+  if (isChecked) return;
+  const database = new nodeSqlite3Wasm.Database();
+  const statement = connectionOf(database).prepare('SELECT 1 AS a, 2 AS a');
   const rows = statement.all([]);
   statement.finalize?.();
+  database.close();
   if (rows[0]?.join() !== '1,2') throw new Error('this version of node-sqlite3-wasm is not supported');
+  isChecked = true;
 }
