@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { compileFunction } from 'node:vm';
 
 import { createTestDatabase } from '@oversync/dev-postgres/testing';
 import { createSyncServer } from '@oversync/server';
@@ -55,9 +56,8 @@ async function runGuide(guide: string): Promise<readonly string[]> {
 
 async function runBlock(block: string, known: Readonly<Record<string, unknown>>): Promise<void> {
   const code = `return (async () => {${stripTypeScriptTypes(block)}})()`;
-  // oxlint-disable-next-line typescript/no-implied-eval -- the code of the guides is what is tested
-  const run = new Function(...Object.keys(known), code) as (...values: readonly unknown[]) => Promise<void>;
-  await run(...Object.values(known));
+  const run: unknown = compileFunction(code, Object.keys(known)).call(undefined, ...Object.values(known));
+  await run;
 }
 
 function formatValue(value: unknown): string {
