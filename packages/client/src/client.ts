@@ -27,6 +27,8 @@ import type { SyncOnceOptions, SyncOnceReport } from './engine/sync-once.ts';
 import { pullToStable, pushPending, rebuild, sync, syncThenDetach } from './engine/sync.ts';
 import type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
 import type { TableChangeListener } from './engine/table-changes.ts';
+import { repair, verify } from './engine/verify.ts';
+import type { RepairReport, VerifyOptions, VerifyReport } from './engine/verify.ts';
 import type { SqliteDriver, SqliteTx, SqlValue } from './ports/sqlite-driver.ts';
 import type { DiscardedRow } from './store/quarantine-review.ts';
 import type { SchemaWarning } from './rules/local-schema.ts';
@@ -66,6 +68,18 @@ export interface SyncClient {
   sync(options?: CallOptions): Promise<SyncReport>;
   /** Replaces the local rows by a snapshot and keeps unsent changes. Rotates the source where the server demands it. */
   rebuild(options?: RebuildOptions): Promise<RemoteReport>;
+  /**
+   * Pulls, then compares every synced table with the server by hashes of ranges of keys. Changes no row and downloads none.
+   *
+   * Rows with unsent changes are left out and counted. Rejects with `not_supported` where the server has no such endpoint,
+   * `dirty_state_rejected` where too much is unsent, `verify_out_of_date` where the server never stands still.
+   */
+  verify(options?: VerifyOptions): Promise<VerifyReport>;
+  /**
+   * Verifies, downloads only the ranges that differ, and makes them equal in one transaction; unsent changes stay. Rejects as `verify`
+   * does, and with `rebuild_required` where a constraint of the local tables refuses the rows of the server.
+   */
+  repair(options?: VerifyOptions): Promise<RepairReport>;
   /** Unbinds the database and empties it. Blocked by unsent rows unless `discardPending` is set. Works offline. */
   detach(options?: DiscardOptions): Promise<DetachResult>;
   /** Syncs until nothing is unsent, at most three times, then detaches. */
@@ -162,6 +176,8 @@ function clientOf(engine: Engine): SyncClient {
     pullToStable: (options = {}) => runExclusive(engine, 'pullToStable', options, (call) => pullToStable(call, NOT_PAUSED)),
     sync: (options = {}) => runExclusive(engine, 'sync', options, sync),
     rebuild: (options = {}) => runExclusive(engine, 'rebuild', options, (call) => rebuild(call, options.replacement)),
+    verify: (options = {}) => runExclusive(engine, 'verify', options, (call) => verify(call, options)),
+    repair: (options = {}) => runExclusive(engine, 'repair', options, (call) => repair(call, options)),
     detach: async (options = {}) => {
       const result = await runExclusive(engine, 'detach', options, (call) => runDetach(call, options.discardPending === true));
       if (result.outcome === 'detached') automation.attachments.detached();

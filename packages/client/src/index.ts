@@ -10,7 +10,9 @@ export type { LoopStatus } from './engine/automatic/status-board.ts';
 export type { BlockedByUnsynced, DetachResult, UninstallResult } from './engine/detach.ts';
 export type { CallOptions } from './engine/engine.ts';
 export type {
+  ConflictsEvent,
   OperationName,
+  OutcomesEvent,
   ProgressEvent,
   ProgressPhase,
   QuarantineReleasedEvent,
@@ -30,6 +32,8 @@ export type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.
 export type { SyncOnceOptions, SyncOnceReport } from './engine/sync-once.ts';
 export type { TableChange, TableChangeListener } from './engine/table-changes.ts';
 export type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
+export type { RepairReport, VerifyOptions, VerifyReport } from './engine/verify.ts';
+export type { RangeDifference, TableVerification } from './engine/verify-table.ts';
 export type { HeadersContext, HeadersProvider } from './http/exchange.ts';
 export type { RequestOperation } from './http/requests.ts';
 export { createBroadcastChangeChannel } from './ports/channel.ts';

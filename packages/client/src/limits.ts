@@ -110,3 +110,22 @@ export const UPLOAD_DELAY_MAX_MS = 5_000;
 export const LOOP_DELAY_MAX_MS = 2_147_483_647;
 /** (option) Time of one `syncOnce`: phones grant a background task about 30 s. */
 export const SYNC_ONCE_DEADLINE_MS = 25_000;
+
+/** Parts of the first comparison of a table: 100,000 rows become parts of about 1,600. */
+export const VERIFY_FIRST_PARTS = 64;
+/** Parts into which a range that differs is cut. */
+export const VERIFY_NEXT_PARTS = 16;
+/** Ranges of one verification request; times {@link VERIFY_NEXT_PARTS} that bounds an answer to about a thousand hashes. */
+export const VERIFY_RANGES_MAX = 64;
+/** Rows of the server at which a range is fetched rather than narrowed: the hashes would cost more than the rows. */
+export const VERIFY_RANGE_ROWS_MAX = 256;
+/** Unsent rows of one table that a verification leaves out; with more of them it asks for a push first. */
+export const VERIFY_EXCLUDED_KEYS_MAX = 5_000;
+/** Times that a verification starts again because the server has committed meanwhile. */
+export const VERIFY_ROUNDS_MAX = 5;
+/** Times that one range is compared again because the application wrote into it meanwhile. */
+export const VERIFY_RANGE_ATTEMPTS_MAX = 5;
+/** Rows of one page of a repair. */
+export const VERIFY_PAGE_ROWS = 500;
+/** Decoded bytes of the hashes of one answer: a thousand hashes with the longest keys that an index holds. */
+export const VERIFY_BODY_BYTES_MAX = 8 * 1024 * 1024;

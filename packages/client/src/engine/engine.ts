@@ -7,7 +7,7 @@ import { SqliteFault } from '../ports/sqlite-fault.ts';
 import type { LocalSchema, SchemaWarning } from '../rules/local-schema.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { refreshLocalSchema } from '../store/open-local-schema.ts';
-import type { QuarantineRef } from '../store/store-types.ts';
+import type { ConflictSummary, QuarantineRef } from '../store/store-types.ts';
 import { EventHub } from './events.ts';
 import type { OperationName, ProgressPhase } from './events.ts';
 import type { OpenResult } from './open.ts';
@@ -198,6 +198,30 @@ export function noteQuarantined(call: Call, rows: readonly QuarantineRef[]): voi
   if (rows.length === 0) return;
   call.quarantined.push(...rows);
   call.engine.events.emit({ type: 'quarantined', operation: call.operation, count: rows.length });
+  noteOutcomes(call);
+  notify(call, call.engine.options.onRejected, rows);
+}
+
+/** Tells the application which conflicts were resolved, and how. */
+export function noteConflicts(call: Call, conflicts: readonly ConflictSummary[]): void {
+  if (conflicts.length === 0) return;
+  call.engine.events.emit({ type: 'conflicts', operation: call.operation, count: conflicts.length });
+  noteOutcomes(call);
+  notify(call, call.engine.options.onConflict, conflicts);
+}
+
+/** A transaction has decided about local writes. */
+export function noteOutcomes(call: Call): void {
+  if (call.engine.options.outcomeLimit > 0) call.engine.events.emit({ type: 'outcomes', operation: call.operation });
+}
+
+/** A callback of the application that throws disturbs nothing. */
+function notify<T>(call: Call, callback: ((rows: readonly T[]) => void) | null, rows: readonly T[]): void {
+  try {
+    callback?.(rows);
+  } catch {
+    call.engine.options.ports.logger('warn', 'a callback of the application threw', {});
+  }
 }
 
 /** Rows this call may still set aside. */

@@ -1,5 +1,5 @@
 /** What an operation is busy with. */
-export type ProgressPhase = 'attaching' | 'seeding' | 'pushing' | 'pulling' | 'staging' | 'applying';
+export type ProgressPhase = 'attaching' | 'seeding' | 'pushing' | 'pulling' | 'staging' | 'applying' | 'verifying';
 
 /** Names of the public operations, as `SyncError.operation` and events give them. */
 export type OperationName =
@@ -19,6 +19,8 @@ export type OperationName =
   | 'close'
   | 'start'
   | 'quarantine'
+  | 'verify'
+  | 'repair'
   | 'discarded';
 
 /** How far a transfer is. `rowsTotal` is absent while it is not known. */
@@ -52,7 +54,26 @@ export interface QuarantineReleasedEvent {
   readonly count: number;
 }
 
-export type SyncEvent = ProgressEvent | TablesChangedEvent | QuarantinedEvent | QuarantineReleasedEvent;
+/** Conflicts were resolved; the call's report and `client.outcomes` tell how. */
+export interface ConflictsEvent {
+  readonly type: 'conflicts';
+  readonly operation: OperationName;
+  readonly count: number;
+}
+
+/** One transaction has decided about local writes; `client.outcomes.list()` shows how. */
+export interface OutcomesEvent {
+  readonly type: 'outcomes';
+  readonly operation: OperationName;
+}
+
+export type SyncEvent =
+  | ProgressEvent
+  | TablesChangedEvent
+  | QuarantinedEvent
+  | QuarantineReleasedEvent
+  | ConflictsEvent
+  | OutcomesEvent;
 
 export type SyncEventListener = (event: SyncEvent) => void;
 

@@ -29,6 +29,7 @@ import {
 } from '../rules/options.ts';
 import type { NumberOptions } from '../rules/options.ts';
 import type { CapacityRetryPolicy, RetryPolicy } from '../rules/retry.ts';
+import type { ConflictSummary, QuarantineRef } from '../store/store-types.ts';
 import { resolveLoopOptions } from './automatic/resolve-loop-options.ts';
 import type { AutomaticOptions } from './automatic/resolve-loop-options.ts';
 
@@ -69,6 +70,10 @@ export interface SyncClientOptions extends Partial<NumberOptions> {
   readonly transitionWrites?: 'capture' | 'reject';
   /** What to do when the server has forgotten the scope. */
   readonly onScopeLost?: 'fail' | 'reseed';
+  /** Called after rows were set aside, with what and why; also by the background loop. Must not throw; what it throws is logged. */
+  readonly onRejected?: (rows: readonly QuarantineRef[]) => void;
+  /** Called after conflicts were resolved, with how. As `onRejected`. */
+  readonly onConflict?: (conflicts: readonly ConflictSummary[]) => void;
   readonly retryPolicy?: Partial<RetryPolicy>;
   readonly snapshotCapacityRetryPolicy?: Partial<CapacityRetryPolicy>;
   readonly pragmas?: Partial<LocalPragmas>;
@@ -89,6 +94,8 @@ export interface ResolvedOptions extends NumberOptions {
   readonly pullWithPending: 'rebase' | 'reject';
   readonly onScopeLost: 'fail' | 'reseed';
   readonly ownership: 'reject' | 'wait';
+  readonly onRejected: ((rows: readonly QuarantineRef[]) => void) | null;
+  readonly onConflict: ((conflicts: readonly ConflictSummary[]) => void) | null;
   readonly retryPolicy: RetryPolicy;
   readonly capacityRetryPolicy: CapacityRetryPolicy;
   readonly automatic: AutomaticOptions;
@@ -116,11 +123,14 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
   checkOption(typeof options.schema === 'string', 'schema');
   checkOption(Array.isArray(options.tables), 'tables');
   checkOption(options.resolver === undefined || typeof options.resolver === 'function', 'resolver');
+  checkOption(options.onRejected === undefined || typeof options.onRejected === 'function', 'onRejected');
+  checkOption(options.onConflict === undefined || typeof options.onConflict === 'function', 'onConflict');
   const { automatic = {} } = options;
   resolveLoopOptions(automatic);
   const transitionWrites = resolveChoice(options.transitionWrites, ['capture', 'reject'], 'transitionWrites');
+  const numbers = resolveNumbers(options);
   return {
-    ...resolveNumbers(options),
+    ...numbers,
     driver: options.driver,
     baseUrl: resolveBaseUrl(options.baseUrl),
     headers: options.headers,
@@ -128,10 +138,13 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
       schema: options.schema,
       tables: options.tables,
       transitionWrites,
+      outcomeLimit: numbers.outcomeLimit,
       ...(options.resolver === undefined ? {} : { resolver: options.resolver }),
       ...(options.pragmas === undefined ? {} : { pragmas: options.pragmas }),
     },
     resolver: options.resolver ?? null,
+    onRejected: options.onRejected ?? null,
+    onConflict: options.onConflict ?? null,
     pullWithPending: resolveChoice(options.pullWithPending, ['rebase', 'reject'], 'pullWithPending'),
     onScopeLost: resolveChoice(options.onScopeLost, ['fail', 'reseed'], 'onScopeLost'),
     ownership: resolveChoice(options.ownership, ['reject', 'wait'], 'ownership'),

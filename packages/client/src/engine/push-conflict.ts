@@ -10,7 +10,7 @@ import { resolveConflicts, resolveContested } from '../store/conflicts.ts';
 import { countPending } from '../store/counts.ts';
 import type { ConflictSummary, ResolveInput, ResolveResult, ServerConflict } from '../store/store-types.ts';
 import { CONFLICT_ATTEMPTS_MAX } from '../limits.ts';
-import { emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
+import { emitTables, noteConflicts, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
 
 /** What one push call remembers about its conflicts. */
@@ -67,6 +67,7 @@ export async function resolveContestedRows(call: Call, budget: ConflictBudget): 
 
 function noteResolved(call: Call, budget: ConflictBudget, result: ResolveResult): void {
   budget.summaries.push(...result.conflicts);
+  noteConflicts(call, result.conflicts);
   noteQuarantined(call, result.quarantined);
   emitTables(call, result.tables);
 }

@@ -11,7 +11,7 @@ import { countServerFailure, forgetServerFailures } from '../store/session-notes
 import { withTransaction } from '../store/transaction.ts';
 import type { ConflictSummary, FreezeResult, QuarantineRef } from '../store/store-types.ts';
 import { fetchCommittedRows } from './committed-rows.ts';
-import { emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
+import { emitTables, noteOutcomes, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
 import { ConflictBudget, resolveContestedRows, resolvePushConflict } from './push-conflict.ts';
 import type { UploadOutcome } from './push-refusal.ts';
@@ -152,6 +152,7 @@ class PushRun {
       outcomeLimit: options.outcomeLimit,
     });
     noteQuarantined(call, result.quarantined);
+    noteOutcomes(call);
     emitTables(call, result.tables);
     this.rejections.noteCommitted();
     await forgetServerFailures(call.engine.driver);

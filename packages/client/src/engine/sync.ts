@@ -44,14 +44,14 @@ export interface PauseState {
 
 type GateResult = Exclude<ReturnType<typeof decideGate>, { kind: 'refuse' }>;
 
-async function passGate(call: Call, operation: GatedOperation): Promise<GateResult> {
+export async function passGate(call: Call, operation: GatedOperation): Promise<GateResult> {
   const { lifecycle } = await loadClientState(call.engine.driver);
   const gate = decideGate(operation, lifecycle, call.engine.memory.isConnected);
   if (gate.kind !== 'refuse') return gate;
   throw new SyncError(gate.code, gate.reason === undefined ? {} : { details: { reason: gate.reason } });
 }
 
-async function capabilitiesOf(call: Call): Promise<ServerCapabilities> {
+export async function capabilitiesOf(call: Call): Promise<ServerCapabilities> {
   const { lifecycle } = await loadClientState(call.engine.driver);
   return fetchCapabilities(call, lifecycle.sourceId);
 }

@@ -1,3 +1,5 @@
+import { stringifyJson } from '@oversync/protocol';
+
 /** Names of the requests, as `headers({operation})` and `SyncError.operation` give them. */
 export type RequestOperation =
   | 'capabilities'
@@ -12,7 +14,9 @@ export type RequestOperation =
   | 'watch'
   | 'snapshot_session_create'
   | 'snapshot_chunk'
-  | 'snapshot_session_delete';
+  | 'snapshot_session_delete'
+  | 'verify'
+  | 'verify_rows';
 
 /** One request as data: everything but credentials, source id and base URL. */
 export interface RequestSpec {
@@ -161,6 +165,53 @@ export function snapshotChunkRequest(args: SnapshotChunkArgs): RequestSpec {
 /** `DELETE /sync/snapshot-sessions/{snapshot_id}` (protocol.md 8.12). */
 export function deleteSnapshotSessionRequest(snapshotId: string): RequestSpec {
   return spec({ operation: 'snapshot_session_delete', method: 'DELETE', path: ['sync', 'snapshot-sessions', snapshotId] });
+}
+
+/** Which rows a verification is about: the table as the device has it, at its checkpoint. */
+export interface VerifyTarget {
+  readonly bundleSeq: bigint;
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** Keys after `after` up to and including `through`, in wire form; a missing end is open. */
+export interface KeyRange {
+  readonly after?: string;
+  readonly through?: string;
+}
+
+export interface VerifyArgs extends VerifyTarget {
+  readonly columns: readonly string[];
+  readonly parts: number;
+  readonly ranges: readonly KeyRange[];
+  readonly excludedKeys: readonly string[];
+}
+
+/** `POST /sync/verify`, an addition of this product. */
+export function verifyRequest(args: VerifyArgs): RequestSpec {
+  const { columns, parts, ranges, excludedKeys } = args;
+  const body = stringifyJson({
+    ...targetMembers(args),
+    columns,
+    parts,
+    ranges: ranges.map(rangeMembers),
+    excluded_keys: excludedKeys,
+  });
+  return spec({ operation: 'verify', method: 'POST', path: ['sync', 'verify'], body, isBulk: true });
+}
+
+/** `POST /sync/verify/rows`, an addition of this product. */
+export function verifyRowsRequest(target: VerifyTarget, range: KeyRange, maxRows: number): RequestSpec {
+  const body = stringifyJson({ ...targetMembers(target), ...rangeMembers(range), max_rows: maxRows });
+  return spec({ operation: 'verify_rows', method: 'POST', path: ['sync', 'verify', 'rows'], body });
+}
+
+function targetMembers({ bundleSeq, schema, table }: VerifyTarget) {
+  return { bundle_seq: bundleSeq, schema, table };
+}
+
+function rangeMembers({ after, through }: KeyRange) {
+  return { after, through };
 }
 
 /** URL of a request: the path prefix of the base is kept, a slash at its end does not matter, every segment is escaped on its own. */

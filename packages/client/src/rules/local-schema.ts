@@ -22,6 +22,8 @@ export interface LocalSchemaConfig {
   readonly resolver?: Resolver;
   readonly transitionWrites?: 'capture' | 'reject';
   readonly pragmas?: Partial<LocalPragmas>;
+  /** Durable outcomes kept; 0 = off. Default: 10,000. */
+  readonly outcomeLimit?: number;
 }
 
 /** Settings of the engine's connection. `foreignKeys` cannot be switched off. */

@@ -88,6 +88,8 @@ export const OPTION_NAMES: ReadonlySet<string> = new Set([
   'pullWithPending',
   'transitionWrites',
   'onScopeLost',
+  'onRejected',
+  'onConflict',
   'retryPolicy',
   'snapshotCapacityRetryPolicy',
   'pragmas',

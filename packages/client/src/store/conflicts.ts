@@ -278,8 +278,9 @@ function outcomeOf(decision: Decision): NewOutcome[] {
   const { server, localOp } = decision.record;
   const outcome = outcomeName(decision.action, localOp);
   if (outcome === null) return [];
-  const code = decision.action.kind === 'quarantine' ? (decision.code ?? 'conflict_deferred') : null;
-  return [{ table: server.table.wireName, keyJson: server.keyJson, op: localOp, outcome, code, rowVersion: server.rowVersion }];
+  return [
+    { table: server.table.wireName, keyJson: server.keyJson, op: localOp, outcome, code: null, rowVersion: server.rowVersion },
+  ];
 }
 
 function outcomeName(action: ConflictAction, localOp: RowOp): NewOutcome['outcome'] | null {
@@ -293,8 +294,8 @@ function outcomeName(action: ConflictAction, localOp: RowOp): NewOutcome['outcom
     case 'write_merged':
       return 'merged';
     case 'quarantine':
-      return 'rejected';
     case 'invalid':
+      // The quarantine records its own outcome.
       return null;
   }
 }

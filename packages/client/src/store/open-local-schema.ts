@@ -1,6 +1,6 @@
 import { SyncError } from '@oversync/protocol';
 
-import { SQLITE_BUSY_TIMEOUT_MS, SQLITE_CACHE_BYTES } from '../limits.ts';
+import { OUTCOME_LIMIT, SQLITE_BUSY_TIMEOUT_MS, SQLITE_CACHE_BYTES } from '../limits.ts';
 import type { Random } from '../ports/clock.ts';
 import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
 import type { Catalog } from '../rules/catalog.ts';
@@ -19,6 +19,7 @@ import { loadClientState } from './client-state.ts';
 import type { ClientState } from './client-state.ts';
 import { ensureSource, normaliseAttachment } from './first-open.ts';
 import { installTables } from './install-tables.ts';
+import { saveMeta } from './meta.ts';
 import { testSqlite } from './self-test.ts';
 import { CREATE_LOCAL_SCHEMA, RESERVED_TABLE_NAMES, SHARED_TABLES } from './tables.sql.ts';
 import { translatingFaults } from './transaction.ts';
@@ -42,6 +43,7 @@ export function openLocalSchema(driver: SqliteDriver, config: LocalSchemaConfig,
     const { schema, warnings } = await driver.transaction('deferred', (tx) => validate(tx, config));
     return driver.transaction('immediate', async (tx) => {
       await tx.exec(CREATE_LOCAL_SCHEMA);
+      await saveMeta(tx, 'outcome_limit', String(config.outcomeLimit ?? OUTCOME_LIMIT));
       await installTables(tx, schema, config.transitionWrites ?? 'capture');
       await ensureSource(tx, schema, random);
       await normaliseAttachment(tx);

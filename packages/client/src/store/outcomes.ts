@@ -1,5 +1,6 @@
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { RowOp } from '../rules/conflict-types.ts';
+import { keyJsonOf } from '../rules/check-incoming.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
 import { wireKeyOf } from '../rules/wire-key.ts';
 import { bigintColumn, optionalTextColumn, textColumn } from './columns.ts';
@@ -58,9 +59,10 @@ export async function listOutcomes(
   schema: LocalSchema,
   page: { readonly table?: string; readonly key?: string; readonly after?: bigint; readonly limit: number },
 ): Promise<Outcome[]> {
-  const { table = null, after = 0n, limit } = page;
-  const rows = await tx.all(LIST_OUTCOMES, [after, table, table, BigInt(limit)]);
-  const outcomes = rows.map((row): Outcome => {
+  const { table = null, key, after = 0n, limit } = page;
+  const keys = key === undefined ? null : JSON.stringify(schema.tables.map((candidate) => keyJsonOf(candidate, key)));
+  const rows = await tx.all(LIST_OUTCOMES, [after, table, table, keys, keys, BigInt(limit)]);
+  return rows.map((row): Outcome => {
     const tableName = textColumn(row, 1);
     return {
       seq: bigintColumn(row, 0),
@@ -74,7 +76,6 @@ export async function listOutcomes(
       at: textColumn(row, 8),
     };
   });
-  return page.key === undefined ? outcomes : outcomes.filter((outcome) => outcome.key === page.key);
 }
 
 function outcomeName(text: string): OutcomeName {
@@ -99,7 +100,8 @@ ORDER BY p.uploaded_ordinal DESC LIMIT ?`;
 
 const INSERT_OUTCOME = 'INSERT INTO _oversync_outcomes(schema_name, table_name, key_json, op, outcome, code, row_version)';
 
-/** Sequence (exclusive), table or NULL twice, rows. */
+/** Sequence (exclusive), table or NULL twice, JSON array of keys or NULL twice, rows. */
 const LIST_OUTCOMES = `
 SELECT CAST(seq AS TEXT), table_name, key_json, op, outcome, code, CAST(bundle_seq AS TEXT), CAST(row_version AS TEXT), at
-FROM _oversync_outcomes WHERE seq > ? AND (? IS NULL OR table_name = ?) ORDER BY seq LIMIT ?`;
+FROM _oversync_outcomes WHERE seq > ? AND (? IS NULL OR table_name = ?)
+  AND (? IS NULL OR key_json IN (SELECT value FROM json_each(?))) ORDER BY seq LIMIT ?`;

@@ -258,11 +258,29 @@ export const OWN_TABLES: readonly { readonly name: string; readonly sql: string 
   },
 ];
 
+const OUTCOMES_KEPT = `(SELECT CAST(value AS INTEGER) FROM _oversync_meta WHERE name = 'outcome_limit')`;
+
+/**
+ * Whatever sets a row aside, in whichever statement, ends a local write as `rejected`. A trigger cannot be forgotten by the next path
+ * that does so, and costs no round trip.
+ */
+function rejectedOutcomeTrigger(suffix: string, event: string): string {
+  return `CREATE TRIGGER IF NOT EXISTS _oversync_quarantine_${suffix} AFTER ${event} ON _oversync_quarantine WHEN ${OUTCOMES_KEPT} > 0 BEGIN
+  INSERT INTO _oversync_outcomes(schema_name, table_name, key_json, op, outcome, code)
+  VALUES (NEW.schema_name, NEW.table_name, NEW.key_json, NEW.op, 'rejected', NEW.code);
+  DELETE FROM _oversync_outcomes WHERE seq <= (SELECT MAX(seq) FROM _oversync_outcomes) - ${OUTCOMES_KEPT};
+END`;
+}
+
+/** Triggers on own tables. */
+const OWN_TRIGGERS = [rejectedOutcomeTrigger('ai', 'INSERT'), rejectedOutcomeTrigger('au', 'UPDATE OF code')];
+
 /** Creates what is missing and inserts the singleton rows with their defaults. */
 export const CREATE_LOCAL_SCHEMA = [
   ...SHARED_TABLES.map((table) => table.sql),
   SHARED_INDEX,
   ...OWN_TABLES.map((table) => table.sql),
+  ...OWN_TRIGGERS,
   'INSERT INTO _sync_apply_state(singleton_key) VALUES (1) ON CONFLICT DO NOTHING',
   'INSERT INTO _sync_attachment_state(singleton_key) VALUES (1) ON CONFLICT DO NOTHING',
   'INSERT INTO _sync_operation_state(singleton_key) VALUES (1) ON CONFLICT DO NOTHING',
