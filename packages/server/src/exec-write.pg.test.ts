@@ -355,6 +355,25 @@ describe('execWrite', () => {
     await reader?.cancel();
   });
 
+  it('ends with the server when its callback waits for something that never comes', async () => {
+    const closing = await target.second();
+    let hasStarted: () => void = () => undefined;
+    const started = new Promise<void>((resolve) => {
+      hasStarted = resolve;
+    });
+    const hanging = closing.scopes.execWrite(scope, BILLING, async (tx) => {
+      await insertNote('n')(tx);
+      hasStarted();
+      await new Promise(() => undefined);
+    });
+    hanging.catch(() => undefined);
+    await started;
+    await closing.close({ timeoutMs: 20 });
+    await expect(hanging).rejects.toMatchObject({ code: 'service_unavailable' });
+    expect(await countNotes()).toBe('0');
+    await expect(exec(insertNote('n'))).resolves.toMatchObject({ autoInitialized: true });
+  });
+
   it('is refused before bootstrap and after close', async () => {
     const server = createSyncServer({ database: target.db, registeredTables: TABLES, resolveActor: () => null });
     await expect(server.scopes.execWrite(scope, BILLING, insertNote('n'))).rejects.toMatchObject({ code: 'service_unavailable' });

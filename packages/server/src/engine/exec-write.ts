@@ -60,7 +60,7 @@ export async function execWrite(
     operationId,
     operationHash,
     decide: (found) => decideExecWrite(found, writerId, operationHash ?? ''),
-    body: (tx) => runWriteCallback(tx, fn),
+    body: (tx) => runWriteCallback(tx, fn, ctx.signal),
   });
 }
 
@@ -101,7 +101,7 @@ export async function withinSyncBundle(
     canonicalRequestHash,
     operationHash,
     decide: (found) => decideSyncBundle(found, options),
-    body: (tx) => runWriteCallback(tx, fn),
+    body: (tx) => runWriteCallback(tx, fn, ctx.signal),
   });
   return { replayed, bundle };
 }

@@ -33,10 +33,13 @@ const TRANSACTION_CONTROL_STATE = '2D000';
  * @throws what the callback threw; SyncError `callback_violation` for a statement that belongs to the library; the first `PgFault`
  * when the callback hid a statement that failed.
  */
-export async function runWriteCallback(inner: PgTransaction, fn: WriteCallback): Promise<void> {
+export async function runWriteCallback(inner: PgTransaction, fn: WriteCallback, signal: AbortSignal | undefined): Promise<void> {
   const guard = new WriteGuard(inner);
   try {
-    await runInWrite(async () => fn(guard.transaction));
+    await untilAborted(
+      runInWrite(async () => fn(guard.transaction)),
+      signal,
+    );
   } catch (error) {
     // However the callback has wrapped it: after such a fault the same write is worth another attempt.
     if (guard.fault !== undefined && isTransientFault(guard.fault)) throw guard.fault;
@@ -46,6 +49,23 @@ export async function runWriteCallback(inner: PgTransaction, fn: WriteCallback):
   }
   if (guard.violation !== undefined) throw guard.violation;
   if (guard.fault !== undefined) throw guard.fault;
+}
+
+/** A callback may wait for something that never comes; shutdown does not wait with it. */
+async function untilAborted(running: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return void (await running);
+  signal.throwIfAborted();
+  let stopListening = (): void => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    stopListening = () => signal.removeEventListener('abort', onAbort);
+  });
+  try {
+    await Promise.race([running, aborted]);
+  } finally {
+    stopListening();
+  }
 }
 
 class WriteGuard {
