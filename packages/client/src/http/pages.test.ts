@@ -7,7 +7,8 @@ import { readCommittedPage } from './committed-page.ts';
 import { readPullPage } from './pull-page.ts';
 import { RowTextReader } from './row-text.ts';
 import type { PullPagePart } from './pull-page.ts';
-import { readSnapshotChunk, utf8Length } from './snapshot-chunk.ts';
+import { utf8Length } from '../rules/utf8-length.ts';
+import { readSnapshotChunk } from './snapshot-chunk.ts';
 import { bodyInPieces, bodyOf } from './test-bodies.ts';
 
 const bounds = { rowsMax: 2, bytesMax: 100_000, rowCharsMax: 10_000 };

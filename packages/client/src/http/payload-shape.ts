@@ -7,8 +7,9 @@ const COMMA = 0x2c;
 const BRACE_OPEN = 0x7b;
 const BRACE_CLOSE = 0x7d;
 
-/** Escapes that canonical JSON uses. `\u` escapes may be canonical too, but take the exact path. */
-const CANONICAL_ESCAPES = /^(?:[^\\]|\\["\\bfnrt])*$/;
+const BACKSLASH = '\\';
+/** What follows a backslash in canonical JSON. `\u` escapes may be canonical too, but take the exact path. */
+const CANONICAL_ESCAPES = '"\\bfnrt';
 
 /** What is known of a payload that has the expected members. */
 export interface PayloadCheck {
@@ -56,7 +57,10 @@ export class PayloadShape {
 }
 
 function hasCanonicalEscapes(text: string): boolean {
-  return !text.includes('\\') || CANONICAL_ESCAPES.test(text);
+  for (let at = text.indexOf(BACKSLASH); at >= 0; at = text.indexOf(BACKSLASH, at + 2)) {
+    if (!CANONICAL_ESCAPES.includes(text.charAt(at + 1))) return false;
+  }
+  return true;
 }
 
 /** Index after a string or a literal; -1 for anything else. */

@@ -1,4 +1,5 @@
 import type { IncomingRow } from '../rules/incoming-row.ts';
+import { utf8Length } from '../rules/utf8-length.ts';
 import type { BodyReader } from './body.ts';
 import { JsonCursor } from './json-cursor.ts';
 import { readBoolean, readCount, readElements, readInt64, readMembers, readString } from './json-envelope.ts';
@@ -45,16 +46,6 @@ async function readRows(cursor: JsonCursor, rowBytesMax: number): Promise<Pick<S
     rows.push(reader.snapshotRow(text));
   });
   return { rows, measuredByteCount };
-}
-
-/** Bytes of well-formed text in UTF-8. */
-export function utf8Length(text: string): number {
-  let length = text.length;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (code > 0x7f) length += code > 0x7ff && (code < 0xd800 || code > 0xdfff) ? 2 : 1;
-  }
-  return length;
 }
 
 function complete(chunk: Partial<SnapshotChunk>): SnapshotChunk {

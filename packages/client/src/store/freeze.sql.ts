@@ -37,6 +37,11 @@ export const PLAN_START = 'SELECT COALESCE(MIN(position), 1) - 1 FROM temp._over
 /** Last position that was worked off. */
 export const SHORTEN_PLAN = 'DELETE FROM temp._oversync_freeze_plan WHERE position <= ?';
 
+/** First position (exclusive), rows. Captured bytes of a page of so many rows, its last position, NULL at the end of the plan. */
+export const FREEZE_PAGE_SIZE = `
+SELECT COALESCE(SUM(size), 0), MAX(position) FROM (SELECT position, size FROM temp._oversync_freeze_plan
+  WHERE position > ? ORDER BY position LIMIT ?)`;
+
 /** Bytes, first position (exclusive), rows. Last position of the page that fits, NULL when not even one row does; next position. */
 export const FREEZE_PAGE_END = `
 SELECT MAX(position) FILTER (WHERE total <= ?), MIN(position) FROM (SELECT position, SUM(size) OVER (ORDER BY position) AS total

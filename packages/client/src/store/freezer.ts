@@ -5,7 +5,7 @@ import type { RowOp } from '../rules/conflict-types.ts';
 import { RowEncoder } from '../rules/encode-row.ts';
 import { EncodeFault } from '../rules/encode-value.ts';
 import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
-import { utf8Length } from '../rules/utf8-length.ts';
+import { isLongerThan } from '../rules/utf8-length.ts';
 import { wireKeyOf } from '../rules/wire-key.ts';
 import { bigintColumn, countColumn, onlyRow, optionalTextColumn, textColumn } from './columns.ts';
 import {
@@ -13,6 +13,7 @@ import {
   DROP_FROZEN,
   FREEZE_PAGE,
   FREEZE_PAGE_END,
+  FREEZE_PAGE_SIZE,
   GROUP_SIZE,
   INSERT_OUTBOX_ROWS,
   PLAN_START,
@@ -86,8 +87,10 @@ export class Freezer {
   /** Last position of the next page; `null` at the end of the plan. One row always fits. */
   async #pageEnd(): Promise<number | null> {
     const { rowsMax, bytesMax } = this.#input.page;
+    const [size, last] = onlyRow(await this.#tx.all(FREEZE_PAGE_SIZE, [BigInt(this.#consumed), BigInt(rowsMax)]));
+    if (last === null || last === undefined) return null;
+    if (Number(size) <= bytesMax) return Number(last);
     const [end, next] = onlyRow(await this.#tx.all(FREEZE_PAGE_END, [BigInt(bytesMax), BigInt(this.#consumed), BigInt(rowsMax)]));
-    if (next === null || next === undefined) return null;
     return end === null || end === undefined ? Number(next) : Number(end);
   }
 
@@ -145,10 +148,9 @@ export class Freezer {
       payload: payload?.hashed ?? null,
     };
     const text = requestRowText(hashRow, this.rowCount);
-    const byteCount = utf8Length(text);
-    if (byteCount > this.#input.rowBytesMax) throw new EncodeFault('row_too_large', table.key.wireName);
+    if (isLongerThan(text, this.#input.rowBytesMax)) throw new EncodeFault('row_too_large', table.key.wireName);
+    const byteCount = this.#hasher.addRow(text);
     this.#checkBundle(byteCount, table);
-    this.#hasher.addRow(text);
     const ordinal = BigInt(this.rowCount);
     this.rowCount += 1;
     this.#byteCount += byteCount + 1;

@@ -2,7 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 
 /** An incremental SHA-256. */
 export interface Sha256 {
-  /** Appends bytes, or the UTF-8 form of a well-formed text. */
+  /** Appends bytes, or the UTF-8 form of a well-formed text. The bytes are only lent: they change after the call. */
   update(data: string | Uint8Array): void;
   /** 64 lower-case hexadecimal digits. The hash is used up by this call. */
   digestHex(): string;
@@ -15,7 +15,7 @@ export type Sha256Factory = () => Sha256;
 const PIECE_LENGTH = 65_536;
 
 /** Calls `use` with the UTF-8 bytes of a text, piece by piece, never cutting a surrogate pair. */
-export function encodePieces(text: string, use: (bytes: Uint8Array) => void): void {
+function encodePieces(text: string, use: (bytes: Uint8Array) => void): void {
   const encoder = new TextEncoder();
   let start = 0;
   while (text.length - start > PIECE_LENGTH) {
