@@ -4,31 +4,37 @@ import { type AnyCase, type Benchmark, defineCase } from './harness/benchmark.ts
 import type { Sandbox } from './harness/sandbox.ts';
 import { checkedRows, snapshotChunks, StoreDevice } from './store-device.ts';
 
+/** A transaction for every few rows takes longer: fewer rows give the same accuracy. */
 const FEW_ROWS_SHARE = 0.2;
 
 /** Each stage of the client by itself, without a network. */
 export const stages: Benchmark = {
   name: 'stages',
-  title: 'the stages of the client without a network; raw is prepared inserts of the same rows into the same table, one transaction',
+  title:
+    'the stages of the client without a network; raw is prepared inserts of the same rows into the same table, one transaction',
   rowsDefault: 100_000,
   repetitionsDefault: 3,
   setUp({ rows, sandbox }) {
     const all = makeBenchRows(rows);
+    const few = all.slice(0, Math.ceil(rows * FEW_ROWS_SHARE));
     return Promise.resolve([
-      rawInserts(sandbox, all),
+      rawInserts(sandbox, all, ''),
       freezeCase(sandbox, all),
       ...snapshotCases(sandbox, all),
       replayCase(sandbox, all),
-      pullCase(sandbox, all, 100),
-      pullCase(sandbox, all.slice(0, Math.ceil(rows * FEW_ROWS_SHARE)), 1),
+      pullCase(sandbox, all, 100, ''),
+      rawInserts(sandbox, few, 'few'),
+      pullCase(sandbox, few, 1, 'few'),
     ]);
   },
 };
 
-function rawInserts(sandbox: Sandbox, rows: readonly BenchRow[]): AnyCase {
+function rawInserts(sandbox: Sandbox, rows: readonly BenchRow[], group: string): AnyCase {
   return defineCase({
-    name: 'raw inserts',
+    name: `raw inserts, ${rows.length.toLocaleString('en')} rows`,
+    group,
     isRaw: true,
+    units: rows.length,
     prepare: () => Promise.resolve(createDevice(sandbox.newFile('raw'))),
     run: (device) => Promise.resolve(insertInOneTransaction(device, rows)),
     finish: (device) => Promise.resolve(device.close()),
@@ -97,10 +103,11 @@ function replayCase(sandbox: Sandbox, rows: readonly BenchRow[]): AnyCase {
   });
 }
 
-function pullCase(sandbox: Sandbox, rows: readonly BenchRow[], bundleRows: number): AnyCase {
+function pullCase(sandbox: Sandbox, rows: readonly BenchRow[], bundleRows: number, group: string): AnyCase {
   const pulled = checkedRows(rows);
   return defineCase({
     name: `pull of bundles of ${bundleRows} ${bundleRows === 1 ? 'row' : 'rows'}`,
+    group,
     units: rows.length,
     prepare: () => StoreDevice.open(sandbox.newFile('pull')),
     run: (device) => device.pull(pulled, bundleRows),

@@ -169,7 +169,10 @@ export function snapshotChunks(rows: readonly BenchRow[]): string[] {
   for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
     const texts = rows
       .slice(start, start + CHUNK_ROWS)
-      .map((row) => `{"schema":"business","table":"places","key":{"id":"${row.id}"},"row_version":1,"payload":${encodeWirePayload(row)}}`);
+      .map(
+        (row) =>
+          `{"schema":"business","table":"places","key":{"id":"${row.id}"},"row_version":1,"payload":${encodeWirePayload(row)}}`,
+      );
     const next = start + texts.length;
     chunks.push(
       `{"snapshot_id":"${SNAPSHOT_ID}","snapshot_bundle_seq":1,"rows":[${texts.join(',')}],"next_row_ordinal":${next},` +
