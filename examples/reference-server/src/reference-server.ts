@@ -1,19 +1,19 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 
 import { type DevPostgres, isPortFree } from '@oversync/dev-postgres';
-import { createSyncServer, type SyncServerOptions } from '@oversync/server';
-import { createNodeHandler, type NodeHandler } from '@oversync/server/node';
+import type { SyncServerOptions } from '@oversync/server';
 
-import { connectDatabase, type ExampleDatabase } from './database.ts';
-import { EXAMPLE_SCHEMA_SQL, REGISTERED_TABLES } from './example-schema.ts';
-import { answerSignIn, sendJson } from './sign-in.ts';
+import { allowAnyOrigin } from './cors.ts';
+import { connectDatabase } from './database.ts';
+import { sendJson } from './json-http.ts';
+import { BUSINESS_SCHEMAS, type BusinessSchemaName } from './schemas.ts';
+import { answerSignIn } from './sign-in.ts';
+import { SyncHost } from './sync-host.ts';
+import { TestRoutes } from './test-routes.ts';
 import { createTokens, type Tokens } from './tokens.ts';
 
 /** How many ports after the wanted one are tried when it is taken. */
 const PORTS_TRIED_MAX = 50;
-
-/** How long running requests may take to end at shutdown, in milliseconds. */
-const CLOSE_TIMEOUT_MS = 10_000;
 
 export interface ReferenceServerOptions {
   readonly postgres: DevPostgres;
@@ -21,6 +21,12 @@ export interface ReferenceServerOptions {
   readonly jwtSecret: string;
   /** Serves `POST /dummy-signin`, which gives a token to anybody. */
   readonly devSignIn: boolean;
+  /** Which business tables are served; default `places`. */
+  readonly schema?: BusinessSchemaName;
+  /** Lets pages of every origin use the server. */
+  readonly allowsAnyOrigin?: boolean;
+  /** Serves `/test/…`, with which anybody can empty the server. */
+  readonly testRoutes?: boolean;
   /** Default 8080; the next free one is taken when it is in use. */
   readonly port?: number;
   /** Default 127.0.0.1. */
@@ -36,29 +42,22 @@ export interface ReferenceServer {
   close(): Promise<void>;
 }
 
-/** Creates the example schema, bootstraps the sync server and listens. Everything a host has to do is in this file. */
+/** Creates the schema, bootstraps the sync server and listens. Everything a host has to do is in this folder. */
 export async function startReferenceServer(options: ReferenceServerOptions): Promise<ReferenceServer> {
   const tokens = createTokens(options.jwtSecret);
   const connection = await connectDatabase(options.postgres);
   try {
-    await createExampleSchema(connection);
-    const sync = createSyncServer({
-      database: connection.database,
-      ...(connection.listenDatabase === undefined ? {} : { listenDatabase: connection.listenDatabase }),
-      resolveActor: async (request) => {
-        const user = await tokens.verify(request.headers.get('authorization'));
-        return user === null ? null : { scopeId: user, userId: user };
-      },
-      registeredTables: REGISTERED_TABLES,
-      appName: 'oversync-example',
-      watch: { enabled: true },
-      ...options.syncOptions,
-    });
-    await sync.bootstrap();
-    const handleSync = createNodeHandler(sync);
-    const handleOps = createNodeHandler(sync.ops);
+    const schema = BUSINESS_SCHEMAS[options.schema ?? 'places'];
+    const sync = await SyncHost.open({ connection, schema, tokens, syncOptions: options.syncOptions ?? {} });
+    const routes: Routes = {
+      sync,
+      tokens,
+      devSignIn: options.devSignIn,
+      allowsAnyOrigin: options.allowsAnyOrigin ?? false,
+      testRoutes: options.testRoutes === true ? new TestRoutes(sync, tokens) : undefined,
+    };
     const http = createServer((request, response) => {
-      route(request, response, { handleSync, handleOps, tokens, devSignIn: options.devSignIn }).catch(() => {
+      route(request, response, routes).catch(() => {
         if (!response.headersSent) sendJson(response, 500, { error: 'internal_error', message: 'the request failed' });
       });
     });
@@ -67,7 +66,7 @@ export async function startReferenceServer(options: ReferenceServerOptions): Pro
     let closed: Promise<void> | undefined;
     const close = async (): Promise<void> => {
       const drained = new Promise<void>((resolve) => http.close(() => resolve()));
-      await sync.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+      await sync.close();
       http.closeIdleConnections();
       http.closeAllConnections();
       await drained;
@@ -80,22 +79,23 @@ export async function startReferenceServer(options: ReferenceServerOptions): Pro
   }
 }
 
-async function createExampleSchema(connection: ExampleDatabase): Promise<void> {
-  await connection.database.transaction({ isolation: 'read committed' }, (tx) => tx.script(EXAMPLE_SCHEMA_SQL));
-}
-
 interface Routes {
-  readonly handleSync: NodeHandler;
-  readonly handleOps: NodeHandler;
+  readonly sync: SyncHost;
   readonly tokens: Tokens;
   readonly devSignIn: boolean;
+  readonly allowsAnyOrigin: boolean;
+  readonly testRoutes: TestRoutes | undefined;
 }
 
 async function route(request: IncomingMessage, response: ServerResponse, routes: Routes): Promise<void> {
   const path = (request.url ?? '/').split('?')[0] ?? '/';
-  if (path.startsWith('/sync/')) routes.handleSync(request, response);
-  else if (path.startsWith('/syncx/')) routes.handleOps(request, response);
+  if (routes.allowsAnyOrigin && allowAnyOrigin(request, response)) return;
+  if (path.startsWith('/sync/')) {
+    await routes.testRoutes?.note(request, response, path);
+    routes.sync.handleSync(request, response);
+  } else if (path.startsWith('/syncx/')) routes.sync.handleOps(request, response);
   else if (path === '/dummy-signin' && routes.devSignIn) await answerSignIn(request, response, routes.tokens);
+  else if (path.startsWith('/test/') && routes.testRoutes !== undefined) await routes.testRoutes.answer(request, response, path);
   else sendJson(response, 404, { error: 'not_found', message: 'sync lives below /sync, health and status below /syncx' });
 }
 

@@ -54,9 +54,13 @@ CREATE TABLE IF NOT EXISTS business.team_members (
   PRIMARY KEY (_sync_scope_id, id),
   FOREIGN KEY (_sync_scope_id, team_id) REFERENCES business.teams (_sync_scope_id, id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
 );
-ALTER TABLE business.teams DROP CONSTRAINT IF EXISTS teams_captain_fkey;
-ALTER TABLE business.teams ADD CONSTRAINT teams_captain_fkey FOREIGN KEY (_sync_scope_id, captain_member_id)
-  REFERENCES business.team_members (_sync_scope_id, id) DEFERRABLE INITIALLY DEFERRED;
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'business.teams'::regclass AND conname = 'teams_captain_fkey') THEN
+    ALTER TABLE business.teams ADD CONSTRAINT teams_captain_fkey FOREIGN KEY (_sync_scope_id, captain_member_id)
+      REFERENCES business.team_members (_sync_scope_id, id) DEFERRABLE INITIALLY DEFERRED;
+  END IF;
+END $$;
 CREATE INDEX IF NOT EXISTS teams_captain_idx ON business.teams (_sync_scope_id, captain_member_id);
 CREATE INDEX IF NOT EXISTS team_members_team_id_idx ON business.team_members (_sync_scope_id, team_id);
 CREATE TABLE IF NOT EXISTS business.files (

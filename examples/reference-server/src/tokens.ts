@@ -1,7 +1,7 @@
 import { jwtVerify, SignJWT } from 'jose';
 
 /** Life of a token of the development sign-in, in seconds. A client asks for a new one when the server answers 401. */
-const TOKEN_LIFE_SECONDS = 3600;
+export const TOKEN_LIFE_SECONDS = 3600;
 
 export interface Tokens {
   /** Makes a token whose subject is `user`. */
