@@ -190,6 +190,8 @@ describe('[D1] every code is answered as the document says', () => {
       '/sync/push-sessions',
       `${await openPush(await connectedScope())}/chunks`,
       '/sync/snapshot-sessions',
+      '/sync/verify',
+      '/sync/verify/rows',
     ]) {
       await expectRefusal(small, 'request_too_large', 'POST', path, { rawBody: 'x'.repeat(2000) });
       await expectRefusal(api, 'unsupported_content_encoding', 'POST', path, {
@@ -205,13 +207,17 @@ describe('[D1] every code is answered as the document says', () => {
       ['GET', '/sync/pull'],
       ['GET', '/sync/watch'],
       ['POST', '/sync/snapshot-sessions'],
+      ['POST', '/sync/verify'],
+      ['POST', '/sync/verify/rows'],
     ] as const;
-    for (const [method, path] of reads) await expectRefusal(api, 'scope_uninitialized', method, path, { scope });
+    const bodyOf = (method: string, path: string) => (path.includes('verify') ? { body: bodyFor(method, path) } : {});
+    for (const [method, path] of reads)
+      await expectRefusal(api, 'scope_uninitialized', method, path, { scope, ...bodyOf(method, path) });
     expect((await createPush(scope)).json.error).toBe('scope_uninitialized');
     expect((await createPush(scope, { initialization_id: TOKEN })).json.error).toBe('initialization_expired');
     const session = await openSeedPush(scope);
     for (const [method, path] of reads)
-      await expectRefusal(api, 'scope_initializing', method, path, { scope, source: 'device-b' });
+      await expectRefusal(api, 'scope_initializing', method, path, { scope, source: 'device-b', ...bodyOf(method, path) });
     const waits = await api.call('POST', '/sync/connect', { scope, source: 'device-b', body: { has_local_pending_rows: true } });
     expect(waits.json.resolution).toBe('retry_later');
     expect((await createPush(scope, { initialization_id: TOKEN }, api, 'device-b')).json.error).toBe('initialization_stale');
@@ -357,6 +363,28 @@ describe('[D1] every code is answered as the document says', () => {
     await expectRefusal(api, 'invalid_request', 'GET', '/sync/pull?max_bundles=0', { scope });
   });
 
+  test('verifications, and those that are refused', async () => {
+    const scope = await connectedScope();
+    await pushNotes(api, 1, manyNotes(3), { scope });
+    for (const path of ['/sync/verify', '/sync/verify/rows']) {
+      const body = { ...bodyFor('POST', path), bundle_seq: 1 };
+      expect((await api.call('POST', path, { scope, body })).status).toBe(200);
+      await expectRefusal(api, 'verify_invalid', 'POST', path, { scope, rawBody: '{' });
+      await expectRefusal(api, 'verify_out_of_date', 'POST', path, { scope, body: { ...body, bundle_seq: 0 } });
+      await expectRefusal(api, 'checkpoint_ahead', 'POST', path, { scope, body: { ...body, bundle_seq: 2 } });
+    }
+    const parts = { scope, body: { ...bodyFor('POST', '/sync/verify'), parts: 1_000_000 } };
+    expect((await expectRefusal(api, 'verify_invalid', 'POST', '/sync/verify', parts)).json.limit_exceeded.name).toBe('parts');
+    const slow = new FaultyPostgres(target.db);
+    const busy = await withServer({ database: slow, maxConcurrentSnapshotBuilds: 1, snapshotQueueWaitMs: 0 });
+    slow.mood = 'slow';
+    const body = { ...bodyFor('POST', '/sync/verify'), bundle_seq: 1 };
+    const first = busy.call('POST', '/sync/verify', { scope, body });
+    await expectRefusal(busy, 'snapshot_build_capacity', 'POST', '/sync/verify', { scope, body });
+    slow.release();
+    await first;
+  });
+
   test('watch streams that are refused', async () => {
     const scope = await connectedScope();
     const off = await withServer({ watch: { enabled: false } });
@@ -466,9 +494,14 @@ function hashOfNote(): string {
   return hasher.digestHex();
 }
 
+/** What a verification of an empty scope names. */
+const VERIFIED = { bundle_seq: 0, schema: 'business', table: 'notes' } as const;
+
 function bodyFor(method: string, path: string): object | undefined {
   if (method !== 'POST' || path.endsWith('/commit')) return undefined;
   if (path.endsWith('/chunks')) return { start_row_ordinal: 0, rows: [note('x')] };
+  if (path === '/sync/verify') return { ...VERIFIED, columns: ['id', 'title'], parts: 1, ranges: [{}] };
+  if (path === '/sync/verify/rows') return VERIFIED;
   if (path === '/sync/push-sessions') return { source_bundle_id: 2, planned_row_count: 1, canonical_request_hash: HASH };
   return {};
 }
