@@ -13,14 +13,14 @@ import {
   saveLifecycle,
 } from './client-state.ts';
 import type { ClientState } from './client-state.ts';
-import { countColumn, onlyRow, textColumn } from './columns.ts';
+import { bigintColumn, countColumn, onlyRow, textColumn } from './columns.ts';
 import { deleteAllRows } from './delete-all.ts';
 import { restoreIntents, setIntentsAside } from './intents.ts';
 import { clearOutbox, unfreezeOutbox } from './outbox.ts';
 import { emptyPage, fillSqlPayloads, PAGE_PAYLOAD } from './page.ts';
 import { QuarantineLog } from './set-aside.ts';
 import { withReferenceIndexes } from './reference-indexes.ts';
-import { clearSnapshotStage, countStagedRows } from './snapshot-stage.ts';
+import { clearSnapshotStage } from './snapshot-stage.ts';
 import type { SnapshotApplyInput, SnapshotApplyResult } from './store-types.ts';
 import { beginApply, setApplyMode, translatingFaults } from './transaction.ts';
 
@@ -42,7 +42,7 @@ export function applySnapshot(
 
 async function apply(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput): Promise<SnapshotApplyResult> {
   const state = await checkGate(tx, input);
-  await checkRowSizes(tx, schema, input);
+  await checkStage(tx, schema, input);
   await retireOutbox(tx, state, input);
   await rotateSource(tx, state, input);
   await beginApply(tx);
@@ -79,11 +79,10 @@ async function forgetBases(tx: SqliteTx): Promise<number> {
   return 0;
 }
 
-/** Step 1: nothing that was pinned before staging may have changed, and the stage must be whole. Dirty rows may have changed. */
+/** Step 1: nothing that was pinned before staging may have changed. Dirty rows may have changed. */
 async function checkGate(tx: SqliteTx, input: SnapshotApplyInput): Promise<ClientState> {
   const state = await loadClientState(tx);
   if (stateText(state) !== stateText(input.pinned)) throw gateFailed('state_changed');
-  if ((await countStagedRows(tx, input.session.snapshotId)) !== input.session.rowCount) throw gateFailed('stage_incomplete');
   return state;
 }
 
@@ -97,13 +96,15 @@ function stateText({ lifecycle, outbox }: ClientState): string {
   return JSON.stringify([pinned, outbox], (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
 }
 
-async function checkRowSizes(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput): Promise<void> {
+/** The stage must hold every row of the session, and none that is too large to be applied; both in one reading of the stage. */
+async function checkStage(tx: SqliteTx, schema: LocalSchema, { session, page }: SnapshotApplyInput): Promise<void> {
   const size = schema.features.hasOctetLength ? 'octet_length(payload)' : 'length(CAST(payload AS BLOB))';
-  const sql = `SELECT MAX(${size}) FROM _sync_snapshot_stage WHERE snapshot_id = ?`;
-  const [required] = onlyRow(await tx.all(sql, [input.session.snapshotId]));
-  if (required === null || required === undefined || Number(required) <= input.page.bytesMax) return;
-  const details = { limit: input.page.bytesMax, required: Number(required) };
-  throw new SyncError('snapshot_row_too_large', { operation: 'rebuild', details });
+  const sql = `SELECT CAST(count(*) AS TEXT), COALESCE(MAX(${size}), 0) FROM _sync_snapshot_stage WHERE +snapshot_id = ?`;
+  const facts = onlyRow(await tx.all(sql, [session.snapshotId]));
+  if (bigintColumn(facts, 0) !== session.rowCount) throw gateFailed('stage_incomplete');
+  const required = countColumn(facts, 1);
+  if (required <= page.bytesMax) return;
+  throw new SyncError('snapshot_row_too_large', { operation: 'rebuild', details: { limit: page.bytesMax, required } });
 }
 
 /** A committed bundle is inside the snapshot; anything else goes back to the dirty rows. */
@@ -127,10 +128,13 @@ async function rotateSource(tx: SqliteTx, { lifecycle }: ClientState, input: Sna
   await markSourceReplaced(tx, lifecycle.sourceId, sourceId);
 }
 
-/** Step 3: parents first, since every open reference of a parent that is still missing costs a scan of its children. */
+/**
+ * Step 3: parents first, since every open reference of a parent that is still missing costs a scan of its children. Pages are ranges of
+ * rowids, which rise with the ordinals: the tables are found in the index of the keys, and the rows are read as they lie on disk.
+ */
 async function loadStagedRows(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput): Promise<void> {
   const ranges = new Map(
-    (await tx.all(STAGED_RANGES, [input.session.snapshotId])).map((row) => [
+    (await tx.all(STAGED_RANGES, [input.session.snapshotId, schema.name])).map((row) => [
       textColumn(row, 0),
       [countColumn(row, 1), countColumn(row, 2)],
     ]),
@@ -165,11 +169,11 @@ async function loadRange(
     .changes;
 }
 
-/** Snapshot id, table, first and last ordinal. */
+/** Snapshot id, table, first and last rowid. */
 function insertStagedSql(table: LocalTable): string {
   return (
     `${insertIntoSql(table)} SELECT ${wireValuesSql(table, 'p.payload')} FROM _sync_snapshot_stage p ` +
-    `WHERE p.snapshot_id = ? AND p.table_name = ? AND p.row_ordinal BETWEEN ? AND ?`
+    `WHERE +p.snapshot_id = ? AND +p.table_name = ? AND p.rowid BETWEEN ? AND ? ORDER BY p.rowid`
   );
 }
 
@@ -185,10 +189,11 @@ const SAVE_STAGED_STATE = `
 INSERT INTO _sync_row_state(schema_name, table_name, key_json, row_version)
 SELECT schema_name, table_name, key_json, row_version FROM _sync_snapshot_stage WHERE snapshot_id = ?`;
 
+/** Snapshot id, schema. First and last rowid of every staged table, from the index alone. */
 const STAGED_RANGES = `
-SELECT table_name, MIN(row_ordinal), MAX(row_ordinal) FROM _sync_snapshot_stage WHERE snapshot_id = ? GROUP BY table_name`;
+SELECT table_name, MIN(rowid), MAX(rowid) FROM _sync_snapshot_stage WHERE snapshot_id = ? AND schema_name = ? GROUP BY table_name`;
 
 const PAGE_FROM_SNAPSHOT = `
 INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version, payload)
 SELECT row_ordinal, table_name, key_json, 'INSERT', row_version, payload FROM _sync_snapshot_stage
-WHERE snapshot_id = ? AND table_name = ? AND row_ordinal BETWEEN ? AND ?`;
+WHERE +snapshot_id = ? AND +table_name = ? AND rowid BETWEEN ? AND ?`;
