@@ -48,6 +48,9 @@ export interface RebuildOptions extends CallOptions {
   readonly replacement?: ReplacementChoice;
 }
 
+/** A managed table, which editors can offer, or another one. */
+export type AnyTable<Name extends string> = Name | (string & Record<never, never>);
+
 /**
  * A local SQLite database that is kept in step with a server.
  *
@@ -55,7 +58,7 @@ export interface RebuildOptions extends CallOptions {
  * Reads never wait. Every method rejects with a `SyncError`; an `AbortSignal` ends it with `aborted`, leaving a state from which the next
  * call continues.
  */
-export interface SyncClient {
+export interface SyncClient<Name extends string = string> {
   /** Prepares the local database: sync tables, triggers, first capture. No network. Calling it again only reads. */
   open(options?: CallOptions): Promise<OpenResult>;
   /** Binds the database to a user. Without network for the user it is bound to already. */
@@ -112,9 +115,9 @@ export interface SyncClient {
   /** Calls `listener` once after each commit that changed rows, of this client, of the application, or of another tab. Returns the end. */
   onTableChange(listener: TableChangeListener): () => void;
   /** Announces a commit that the driver does not see, made through another connection, so that queries and uploads follow. */
-  notifyTablesChanged(tables: readonly string[]): void;
+  notifyTablesChanged(tables: readonly AnyTable<Name>[]): void;
   /** Runs a write of the application in one transaction; `tables` spares a driver without a change hook from finding them. */
-  write<T>(fn: (tx: SqliteTx) => Promise<T>, tables?: readonly string[]): Promise<T>;
+  write<T>(fn: (tx: SqliteTx) => Promise<T>, tables?: readonly AnyTable<Name>[]): Promise<T>;
   /** A query that runs again whenever a commit touched one of its tables. Works before `open`. Throws `invalid_argument`. */
   liveQuery(sql: string, params?: readonly SqlValue[], options?: LiveQueryOptions): LiveQuery;
   /** Rows that were set aside, and what to do about them. */
@@ -127,6 +130,8 @@ export interface SyncClient {
   clearDiscarded(options?: CallOptions): Promise<void>;
   /** Sets what a second connection to the same database needs before it writes managed tables. */
   prepareConnection(driver: SqliteDriver): Promise<void>;
+  /** The managed tables as they were configured; their names are known to the compiler. */
+  readonly tableNames: readonly Name[];
   /** What `open` found that works, but perhaps not as expected. */
   readonly warnings: readonly SchemaWarning[];
   /** Ends network waits, lets a running transaction finish, gives the database up; the driver stays open. Later calls fail with `client_closed`. */
@@ -152,13 +157,17 @@ export interface SyncClient {
  * await client.sync();
  * ```
  */
-export function createSyncClient(options: SyncClientOptions): SyncClient {
-  return clientOf(createEngine(resolveOptions(options)));
+export function createSyncClient<const Name extends string = string>(options: SyncClientOptions<Name>): SyncClient<Name> {
+  const engine = createEngine(resolveOptions(options));
+  return clientOf(
+    engine,
+    options.tables.map(({ tableName }) => tableName),
+  );
 }
 
 const NOT_PAUSED = { uploads: false, downloads: false } as const;
 
-function clientOf(engine: Engine): SyncClient {
+function clientOf<Name extends string>(engine: Engine, tableNames: readonly Name[]): SyncClient<Name> {
   const automation = new Automation(engine);
   const close = async (): Promise<void> => {
     await automation.close();
@@ -204,6 +213,7 @@ function clientOf(engine: Engine): SyncClient {
     discardedRows: (page = {}) => discardedRows(engine, page),
     clearDiscarded: (options = {}) => forgetDiscarded(engine, options),
     prepareConnection,
+    tableNames,
     get warnings() {
       return engine.memory.warnings;
     },

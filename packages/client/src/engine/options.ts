@@ -53,7 +53,7 @@ export interface ClientPorts {
 }
 
 /** Options of `createSyncClient`. Durations end in `Ms`, sizes in `Bytes`; every number has a default (client.md 2.1). */
-export interface SyncClientOptions extends Partial<NumberOptions> {
+export interface SyncClientOptions<Name extends string = string> extends Partial<NumberOptions> {
   readonly driver: SqliteDriver;
   /** Where `/sync/…` is mounted; a path prefix is kept, a slash at its end does not matter. */
   readonly baseUrl: string | URL;
@@ -61,7 +61,7 @@ export interface SyncClientOptions extends Partial<NumberOptions> {
   readonly headers: HeadersProvider;
   /** The one server schema of all managed tables. */
   readonly schema: string;
-  readonly tables: readonly TableConfig[];
+  readonly tables: readonly TableConfig<Name>[];
   /** Conflict policy of tables without one of their own. Default: the server wins. */
   readonly resolver?: Resolver;
   /** `rebase` keeps unsent rows while newer server rows arrive; `reject` refuses to pull while rows are unsent. */

@@ -1,9 +1,9 @@
 import type { ColumnKind } from './column-kind.ts';
-import type { Resolver } from './conflict-types.ts';
+import type { Resolver, RowValues } from './conflict-types.ts';
 
 /** One managed table as the application configures it (client.md 2.1). */
-export interface TableConfig {
-  readonly tableName: string;
+export interface TableConfig<Name extends string = string> {
+  readonly tableName: Name;
   readonly syncKeyColumnName?: string;
   /** Wins over `syncKeyColumnName` when it has names that are not blank. */
   readonly syncKeyColumns?: readonly string[];
@@ -12,7 +12,28 @@ export interface TableConfig {
   readonly resolver?: Resolver;
   /** Keep the row as it was before its first edit, for three-way merges. Default: whether the effective resolver asks for it. */
   readonly captureBase?: boolean;
+  /**
+   * Brings a queued row of an older version of the application into the present columns. Needed where a column was dropped, renamed or
+   * changed its type while such rows are queued; without it `open` fails then with `upgrade_missing`, and nothing has changed.
+   */
+  readonly upgradeRow?: RowUpgrader;
 }
+
+/** A row that was queued under another shape of its table. */
+export interface QueuedRow {
+  readonly table: string;
+  /** The wire form of the key. */
+  readonly key: string;
+  /** In the columns, and of the types, that the table had. */
+  readonly values: RowValues;
+  /** Columns that the table has gained since. */
+  readonly added: readonly string[];
+  /** Columns that it has lost, under these names, or that have another type now. */
+  readonly lost: readonly string[];
+}
+
+/** Returns the row with exactly the present columns of the table and the same key. Called inside a transaction: must not wait. */
+export type RowUpgrader = (row: QueuedRow) => RowValues;
 
 /** What `openLocalSchema` needs to know; a subset of the options of `createSyncClient`. */
 export interface LocalSchemaConfig {
@@ -115,6 +136,9 @@ export type ConfigViolationCode =
   | 'foreign_key_composite'
   | 'foreign_key_open'
   | 'json_column_invalid'
+  | 'key_collation_unsupported'
+  | 'upgrade_missing'
+  | 'upgrade_failed'
   | 'schema_name_conflict'
   | 'local_schema_incompatible'
   | 'sqlite_unsupported';

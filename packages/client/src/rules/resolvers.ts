@@ -1,17 +1,21 @@
-import type { ConflictContext, Resolution, Resolver, RowValue, RowValues } from './conflict-types.ts';
+import type { AnyResolver, ColumnOf, ConflictContext, Resolution, Resolver, RowValue, RowValues } from './conflict-types.ts';
 import { isSameValue } from './row-values.ts';
 
 /** The server's row wins; the local change is given up. The default. */
-export const serverWins: Resolver = () => ({ kind: 'acceptServer' });
+export function serverWins<Row = RowValues>(_conflict: ConflictContext<Row>): Resolution<Row> {
+  return { kind: 'acceptServer' };
+}
 
 /** The local row wins. A row that the server has deleted is made again. */
-export const clientWins: Resolver = (conflict) => {
+export function clientWins<Row = RowValues>(conflict: ConflictContext<Row>): Resolution<Row> {
   const isGone = conflict.localOp === 'UPDATE' && conflict.server === null;
   return { kind: isGone ? 'recreate' : 'keepLocal' };
-};
+}
 
 /** The local row is kept and pushed again. Not valid for an edit of a row that the server has deleted. */
-export const keepLocal: Resolver = () => ({ kind: 'keepLocal' });
+export function keepLocal<Row = RowValues>(_conflict: ConflictContext<Row>): Resolution<Row> {
+  return { kind: 'keepLocal' };
+}
 
 /**
  * Merges column by column: a column changed on one side only takes that side, one changed equally on both takes that value, one changed
@@ -22,14 +26,14 @@ export const keepLocal: Resolver = () => ({ kind: 'keepLocal' });
  * tables: [{ tableName: 'notes', syncKeyColumnName: 'id', resolver: mergeColumns({ prefer: 'local' }) }]
  * ```
  */
-export function mergeColumns(options: { readonly prefer: 'local' | 'server' }): Resolver {
-  const fallback = options.prefer === 'local' ? clientWins : serverWins;
+export function mergeColumns<Row = RowValues>(options: { readonly prefer: 'local' | 'server' }): Resolver<Row> {
+  const fallback: Resolver = options.prefer === 'local' ? clientWins : serverWins;
   const resolver: Resolver = (conflict) => {
     const { base, local, server } = conflict;
     if (base === null || local === null || server === null) return fallback(conflict);
     return { kind: 'keepMerged', row: mergeRows(base, local, server, options.prefer) };
   };
-  return Object.assign(resolver, { usesBase: true });
+  return Object.assign(resolver, { usesBase: true }) as AnyResolver as Resolver<Row>;
 }
 
 function mergeRows(base: RowValues, local: RowValues, server: RowValues, prefer: 'local' | 'server'): RowValues {
@@ -47,9 +51,9 @@ function mergeRows(base: RowValues, local: RowValues, server: RowValues, prefer:
  * The row with the later instant in `column` wins; a tie, or a value that is no instant, goes to the server. Integers and REAL compare
  * as numbers, text as a date and time (ISO 8601; without an offset it is UTC). A deleted row has no instant, so the other side wins.
  */
-export function latestBy(column: string): Resolver {
+export function latestBy<Row = RowValues>(column: NoInfer<ColumnOf<Row>>): Resolver<Row> {
   const name = column.toLowerCase();
-  return (conflict: ConflictContext): Resolution => {
+  const resolver: Resolver = (conflict) => {
     if (conflict.local === null) return { kind: 'acceptServer' };
     if (conflict.server === null) return clientWinsResolution(conflict);
     const here = instantOf(conflict.local[name] ?? null);
@@ -57,6 +61,7 @@ export function latestBy(column: string): Resolver {
     if (here === null || there === null || here <= there) return { kind: 'acceptServer' };
     return { kind: 'keepLocal' };
   };
+  return resolver as AnyResolver as Resolver<Row>;
 }
 
 function clientWinsResolution(conflict: ConflictContext): Resolution {
