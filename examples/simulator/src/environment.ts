@@ -1,0 +1,112 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { startPostgres, useExternalPostgres } from '@oversync/dev-postgres';
+import type { PostgresByUrl } from '@oversync/dev-postgres';
+import { RICH_SCHEMA_SQL, RICH_TABLES, startReferenceServer } from '@oversync/reference-server-example';
+import type { ReferenceServer } from '@oversync/reference-server-example';
+import { SignJWT } from 'jose';
+import { Pool } from 'pg';
+
+import { BackOffice } from './back-office.ts';
+import { TOKEN_LIFE_SECONDS, VERIFY_POOL_SIZE } from './limits.ts';
+
+export interface EnvironmentOptions {
+  /** A server that runs already. Needs `db` and `jwtSecret`. */
+  readonly server?: string | undefined;
+  /** Its database; without `server`, the database for the server that is started here. */
+  readonly db?: string | undefined;
+  readonly jwtSecret?: string | undefined;
+  /** Leave the data of a PostgreSQL that was started here. */
+  readonly keepDb?: boolean | undefined;
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+/** The server under test, its database, and the means to look behind it. */
+export interface Environment {
+  readonly serverUrl: string;
+  readonly folder: string;
+  readonly backOffice: BackOffice;
+  /** A token of this user, signed here. */
+  tokenOf(user: string): Promise<string>;
+  /** Rows as arrays of text. */
+  query(sql: string, params: readonly string[]): Promise<readonly (readonly (string | null)[])[]>;
+  /** Watch streams that the server holds now; `null` for a server in another process, which does not tell. */
+  streamCount(): number | null;
+  close(): Promise<void>;
+}
+
+/** Starts whatever was not given: a PostgreSQL, then a reference server with the rich schema. */
+export async function openEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
+  if (options.server !== undefined && (options.db === undefined || options.jwtSecret === undefined))
+    throw new Error('--server needs --db and --jwt-secret');
+  const folder = await mkdtemp(join(tmpdir(), 'oversync-simulator-'));
+  const postgres = await findPostgres(options, folder);
+  const jwtSecret = options.jwtSecret ?? randomBytes(32).toString('hex');
+  const pool = new Pool({ connectionString: postgres.url, max: VERIFY_POOL_SIZE });
+  pool.on('error', () => undefined);
+  let streams = 0;
+  let server: ReferenceServer | null = null;
+  if (options.server === undefined) {
+    await pool.query(RICH_SCHEMA_SQL);
+    const onStreams = (count: number): void => {
+      streams = count;
+    };
+    server = await startServer(postgres, jwtSecret, onStreams);
+  }
+  const backOffice = new BackOffice(postgres.url);
+  return {
+    serverUrl: options.server ?? server?.url ?? '',
+    folder,
+    backOffice,
+    tokenOf: (user) => signToken(user, jwtSecret),
+    query: async (sql, params) =>
+      (await pool.query<(string | null)[]>({ text: sql, values: [...params], rowMode: 'array' })).rows,
+    streamCount: () => (server === null ? null : streams),
+    close: async () => {
+      await backOffice.close();
+      await server?.close();
+      await pool.end();
+      if (options.keepDb !== true) await postgres.destroy();
+      else await postgres.stop();
+      if (options.keepDb === true && postgres.kind === 'embedded') options.log?.(`database kept in ${folder}`);
+      else await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function findPostgres(options: EnvironmentOptions, folder: string): Promise<PostgresByUrl> {
+  if (options.db !== undefined) return useExternalPostgres(options.db);
+  const { log } = options;
+  const dataDir = join(folder, 'postgres');
+  const settings = { fsync: 'off', max_connections: '200' };
+  const postgres = await startPostgres({ dataDir, engine: 'embedded', settings, ...(log === undefined ? {} : { log }) });
+  if (postgres.kind === 'pglite') throw new Error('the simulator needs a PostgreSQL server');
+  return postgres;
+}
+
+function startServer(postgres: PostgresByUrl, jwtSecret: string, onStreams: (count: number) => void): Promise<ReferenceServer> {
+  return startReferenceServer({
+    postgres,
+    jwtSecret,
+    devSignIn: false,
+    port: 0,
+    syncOptions: {
+      registeredTables: RICH_TABLES,
+      onEvent: (event) => {
+        if (event.name === 'watchOpened' || event.name === 'watchClosed') onStreams(event.streams);
+      },
+    },
+  });
+}
+
+function signToken(user: string, jwtSecret: string): Promise<string> {
+  return new SignJWT()
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(user)
+    .setIssuedAt()
+    .setExpirationTime(`${TOKEN_LIFE_SECONDS}s`)
+    .sign(new TextEncoder().encode(jwtSecret));
+}

@@ -1,0 +1,59 @@
+import { createTestDatabase } from '@oversync/dev-postgres/testing';
+import type { TestDatabase } from '@oversync/dev-postgres/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { openEnvironment } from './environment.ts';
+import type { Environment } from './environment.ts';
+import { runScenario, runSimulation, selectScenarios } from './run.ts';
+import { SCENARIOS } from './scenarios/index.ts';
+
+/** `watch-proxy-cut` takes six seconds instead of two minutes. */
+const SETTINGS = { isVerifying: true, isCleaning: true, timeScale: 0.05 };
+
+let database: TestDatabase;
+let environment: Environment;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  environment = await openEnvironment({ db: database.url });
+});
+
+afterAll(async () => {
+  await environment.close();
+  await database.drop();
+});
+
+describe('[K32] [T121] the simulator', () => {
+  it.each(Object.keys(SCENARIOS))('%s', async (name) => {
+    const report = await runSimulation(environment, { ...SETTINGS, scenarios: [name], parallel: 1 });
+    expect(report.scenarios.map(({ status, error }) => ({ status, error }))).toEqual([{ status: 'passed', error: undefined }]);
+    expect(report).toMatchObject({ status: 'passed', passed: 1, failed: 0 });
+    expect(report.scenarios[0]?.counts['requests']).toBeGreaterThan(0);
+  });
+
+  it('three users at once, each with their own devices', async () => {
+    const report = await runSimulation(environment, { ...SETTINGS, scenarios: [], parallel: 3 });
+    expect(report.scenarios.map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
+    expect(report).toMatchObject({ status: 'passed', passed: 3, failed: 0 });
+  });
+
+  it('cleans up after itself', async () => {
+    expect(await environment.query('SELECT count(*)::text FROM business.users', [])).toEqual([['0']]);
+    expect(await environment.query('SELECT count(*)::text FROM business.posts', [])).toEqual([['0']]);
+  });
+
+  it('reports a scenario that fails as failed, with its error', async () => {
+    const failing = (): Promise<void> => Promise.reject(new Error('the sky fell down'));
+    const result = await runScenario(environment, SETTINGS, 'broken', failing);
+    expect(result).toMatchObject({ scenario: 'broken', status: 'failed', error: 'the sky fell down' });
+    const report = await runSimulation(environment, { ...SETTINGS, scenarios: [], parallel: 1 });
+    expect(report.status).toBe('failed');
+  });
+
+  it('knows its scenarios by name', () => {
+    expect(selectScenarios('all')).toHaveLength(23);
+    expect(selectScenarios('watch-all')).toHaveLength(8);
+    expect(selectScenarios('clone')).toEqual(['clone']);
+    expect(() => selectScenarios('x')).toThrow('unknown scenario x');
+  });
+});
