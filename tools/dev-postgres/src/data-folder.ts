@@ -117,15 +117,17 @@ async function createCluster(
   await mkdir(draft, { mode: 0o700 });
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   if (user !== undefined) await Promise.all([draft, passwordFile].map((path) => chown(path, user.uid, user.gid)));
-  const result = await runCommand(binaries.initdb, initdbArguments(draft, passwordFile), user);
+  const result = await runCommand(binaries.initdb, initdbArguments(draft, passwordFile, binaries.majorVersion), user);
   await rm(passwordFile, { force: true });
   if (result.exitCode !== 0) throw new Error(`initdb failed:\n${result.output}`);
   await writeFile(join(draft, 'postgresql.conf'), "\ninclude_if_exists = 'oversync.conf'\n", { flag: 'a' });
   await rename(draft, cluster);
 }
 
-/** The built-in locale provider sorts and folds the same way on every operating system. */
-function initdbArguments(cluster: string, passwordFile: string): readonly string[] {
+/** First version with a locale provider that sorts and folds the same way on every operating system. */
+const BUILTIN_LOCALE_VERSION = 17;
+
+function initdbArguments(cluster: string, passwordFile: string, majorVersion: number): readonly string[] {
   return [
     `--pgdata=${cluster}`,
     '--username=postgres',
@@ -133,8 +135,7 @@ function initdbArguments(cluster: string, passwordFile: string): readonly string
     '--auth=scram-sha-256',
     '--encoding=UTF8',
     '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
+    ...(majorVersion < BUILTIN_LOCALE_VERSION ? [] : ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']),
     '--no-sync',
   ];
 }

@@ -1,3 +1,4 @@
+export { getPlatformPackage } from './binaries.ts';
 export { loadSecret } from './data-folder.ts';
 export {
   type DevPostgres,

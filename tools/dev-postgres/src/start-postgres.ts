@@ -25,6 +25,8 @@ export interface StartPostgresOptions {
    * exists for the platform. The other two force one kind and ignore `DATABASE_URL`.
    */
   readonly engine?: 'auto' | 'embedded' | 'pglite';
+  /** Folder of a package of {@link getPlatformPackage} in another version than the one that is installed. */
+  readonly packageFolder?: string;
   /** One line per step. */
   readonly log?: (line: string) => void;
 }
@@ -63,7 +65,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<DevP
   }
   if (engine !== 'pglite') {
     const user = await findServerUser();
-    const binaries = await findBinaries(user);
+    const binaries = await findBinaries(user, options.packageFolder);
     if (binaries !== undefined) return startEmbedded(options, binaries, user);
     if (engine === 'embedded') throw new Error(`no PostgreSQL binary for ${process.platform}-${process.arch}`);
   }
