@@ -176,7 +176,7 @@ export class ServerCore {
   }
 
   async #accept(catalog: Catalog): Promise<void> {
-    this.#ready = { catalog, tokens: await createSessionTokens(new Uint8Array(catalog.tokenSecret)) };
+    this.#ready = { catalog, tokens: createSessionTokens(catalog.tokenSecret) };
   }
 
   #startTimers(): void {

@@ -8,42 +8,42 @@
  * | 9–11  | tag of the scope: HMAC of `scope` and scope_pk        |
  * | 12–15 | checksum: HMAC of `token`, the kind and bytes 0–11    |
  */
+import { createHmacSha256 } from './hmac-sha256.ts';
+
 export type TokenKind = 'push' | 'snapshot';
 
 /** `not_found`: never issued by this server. `forbidden`: issued for another scope. `own`: look it up in the own scope. */
 export type TokenVerdict = 'own' | 'forbidden' | 'not_found';
 
 export interface SessionTokens {
-  issue(kind: TokenKind, scopePk: string): Promise<string>;
-  check(kind: TokenKind, token: string, scopePk: string): Promise<TokenVerdict>;
+  issue(kind: TokenKind, scopePk: string): string;
+  check(kind: TokenKind, token: string, scopePk: string): TokenVerdict;
 }
 
 const TOKEN_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const TAG_START = 9;
 const CHECKSUM_START = 12;
 const TOKEN_BYTES = 16;
+const TAG_DIGITS = 6;
+const CHECKSUM_DIGITS = 8;
 
 /** `secret` is the token secret of the metadata schema, shared by all processes of the deployment. */
-export async function createSessionTokens(secret: Uint8Array<ArrayBuffer>): Promise<SessionTokens> {
-  const key = await crypto.subtle.importKey('raw', secret, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
-  const encoder = new TextEncoder();
-  const sign = async (text: string): Promise<Uint8Array> =>
-    new Uint8Array(await crypto.subtle.sign('HMAC', key, encoder.encode(text)));
-  const computeTag = async (scopePk: string): Promise<string> => toHex((await sign(`scope:${scopePk}`)).subarray(0, 3));
-  const computeChecksum = async (kind: TokenKind, head: string): Promise<string> =>
-    toHex((await sign(`token:${kind}:${head}`)).subarray(0, 4));
+export function createSessionTokens(secret: Uint8Array): SessionTokens {
+  const hmac = createHmacSha256(secret);
+  const computeTag = (scopePk: string): string => hmac(`scope:${scopePk}`).slice(0, TAG_DIGITS);
+  const computeChecksum = (kind: TokenKind, head: string): string => hmac(`token:${kind}:${head}`).slice(0, CHECKSUM_DIGITS);
 
   return {
-    issue: async (kind, scopePk) => {
-      const head = toHex(createRandomHead()) + (await computeTag(scopePk));
-      return dash(head + (await computeChecksum(kind, head)));
+    issue: (kind, scopePk) => {
+      const head = toHex(createRandomHead()) + computeTag(scopePk);
+      return dash(head + computeChecksum(kind, head));
     },
-    check: async (kind, token, scopePk) => {
+    check: (kind, token, scopePk) => {
       if (!TOKEN_PATTERN.test(token)) return 'not_found';
       const hex = token.replaceAll('-', '');
       const head = hex.slice(0, CHECKSUM_START * 2);
-      if (!isEqual(hex.slice(CHECKSUM_START * 2), await computeChecksum(kind, head))) return 'not_found';
-      return head.slice(TAG_START * 2) === (await computeTag(scopePk)) ? 'own' : 'forbidden';
+      if (!isEqual(hex.slice(CHECKSUM_START * 2), computeChecksum(kind, head))) return 'not_found';
+      return head.slice(TAG_START * 2) === computeTag(scopePk) ? 'own' : 'forbidden';
     },
   };
 }

@@ -17,7 +17,7 @@ export async function checkSnapshotToken(ctx: SyncContext, tx: PgTransaction, ac
   const facts = await loadActorFacts(tx, ctx.names, actor);
   checkActor(ctx, actor, facts);
   const scopePk = facts.scope?.scopePk ?? NO_SCOPE_PK;
-  const verdict = await ctx.tokens().check('snapshot', snapshotId, scopePk);
+  const verdict = ctx.tokens().check('snapshot', snapshotId, scopePk);
   if (verdict === 'forbidden') throw new SyncError('snapshot_session_forbidden');
   if (verdict === 'not_found') throw new SyncError('snapshot_session_not_found');
   return scopePk;

@@ -108,7 +108,7 @@ async function createInTransaction(
   const hasRetired = input.replacement !== undefined && (await replaceSource(ctx, tx, actor, scope, input.replacement));
   await checkSessionCapacity(ctx, tx, actor, scope);
   const { image, isReused } = await provideImage(ctx, tx, actor, scope);
-  const snapshotId = await ctx.tokens().issue('snapshot', scope.scopePk);
+  const snapshotId = ctx.tokens().issue('snapshot', scope.scopePk);
   const expiresAt = await saveSnapshotSession(tx, ctx.names, {
     scopePk: scope.scopePk,
     snapshotId,
