@@ -1,6 +1,6 @@
-import type { PgBegin, PgResult, PgTransaction, PgValue, Postgres } from './ports/postgres.ts';
+import type { PgBegin, PgResult, PgStatement, PgTransaction, PgValue, Postgres } from './ports/postgres.ts';
 
-/** Counts round trips: one for BEGIN with its settings, one per call, one for COMMIT or ROLLBACK. */
+/** Counts round trips of a driver that has `run`: BEGIN travels with a first script, COMMIT with statements that say so. */
 export class CountingPostgres implements Postgres {
   readonly #inner: Postgres;
   roundTrips = 0;
@@ -20,10 +20,14 @@ export class CountingPostgres implements Postgres {
   }
 
   async transaction<T>(begin: PgBegin, fn: (tx: PgTransaction) => Promise<T>): Promise<T> {
-    this.roundTrips += 2;
     this.openTransactions += 1;
     try {
-      return await this.#inner.transaction(begin, (tx) => fn(this.#count(tx)));
+      const state = { isBegun: false, isCommitted: false };
+      return await this.#inner.transaction(begin, async (tx) => {
+        const value = await fn(this.#count(tx, state));
+        if (state.isBegun && !state.isCommitted) this.roundTrips += 1;
+        return value;
+      });
     } finally {
       this.openTransactions -= 1;
     }
@@ -36,15 +40,34 @@ export class CountingPostgres implements Postgres {
     return this.roundTrips - before;
   }
 
-  #count(tx: PgTransaction): PgTransaction {
-    const counted = <Args extends readonly unknown[], T>(call: (...args: Args) => T) =>
+  #count(tx: PgTransaction, state: { isBegun: boolean; isCommitted: boolean }): PgTransaction {
+    const note = (isScript: boolean): void => {
+      this.roundTrips += state.isBegun || isScript ? 1 : 2;
+      state.isBegun = true;
+    };
+    const counted =
+      <Args extends readonly unknown[], T>(call: (...args: Args) => T) =>
       (...args: Args): T => {
-        this.roundTrips += 1;
+        note(false);
         return call(...args);
       };
+    const run = tx.run?.bind(tx);
     return {
       query: counted((sql: string, params?: readonly PgValue[]) => tx.query(sql, params)),
-      script: counted((sql: string) => tx.script(sql)),
+      script: (sql) => {
+        note(true);
+        return tx.script(sql);
+      },
+      ...(run === undefined
+        ? {}
+        : {
+            run: async (statements: readonly (string | PgStatement)[], commits: boolean) => {
+              note(true);
+              const results = await run(statements, commits);
+              if (commits) state.isCommitted = true;
+              return results;
+            },
+          }),
       copyFrom: counted((sql: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) => tx.copyFrom(sql, chunks)),
       copyTo: counted((sql: string) => tx.copyTo(sql)),
     };

@@ -12,14 +12,6 @@ const NAME_PREFIX = 'oversync_s_';
 /** Names of the statements that the session keeps, for {@link ConnectionStatements.resume}. */
 export const SELECT_PREPARED_SQL = `SELECT name FROM pg_catalog.pg_prepared_statements WHERE name LIKE 'oversync\\_s\\_%'`;
 
-/** What is sent for one statement of a script. */
-export interface SentStatement {
-  /** Statements; the last one gives the result. */
-  readonly sql: readonly string[];
-  /** Present when the statement gets prepared on the way. */
-  readonly newName?: string;
-}
-
 /**
  * The prepared statements of one session. PREPARE outlives a rollback and a fault does not tell how far a script came, so after one
  * nothing new is prepared until the session was asked.
@@ -34,19 +26,21 @@ export class ConnectionStatements {
     return this.#isInDoubt;
   }
 
-  format(statement: string | PgStatement): SentStatement {
-    if (typeof statement === 'string') return { sql: [statement] };
-    if (!this.isDirect) return { sql: [statement.inline] };
+  /** What is sent for one statement; the last text gives the result. `newNames` takes what the script prepares on the way. */
+  format(statement: string | PgStatement, newNames: Set<string>): readonly string[] {
+    if (typeof statement === 'string') return [statement];
+    if (!this.isDirect) return [statement.inline];
     const name = getName(statement.text);
     const execute = formatExecute(name, statement.literals);
-    if (this.#names.has(name)) return { sql: [execute] };
-    if (this.#isInDoubt || this.#names.size >= STATEMENTS_PER_CONNECTION_MAX) return { sql: [statement.inline] };
+    if (this.#names.has(name) || newNames.has(name)) return [execute];
+    if (this.#isInDoubt || this.#names.size + newNames.size >= STATEMENTS_PER_CONNECTION_MAX) return [statement.inline];
     const types = statement.types.length === 0 ? '' : `(${statement.types.join(',')})`;
-    return { sql: [`PREPARE ${name}${types} AS ${statement.text}`, execute], newName: name };
+    newNames.add(name);
+    return [`PREPARE ${name}${types} AS ${statement.text}`, execute];
   }
 
   /** The script that prepared these has run to its end. */
-  add(names: readonly string[]): void {
+  add(names: Iterable<string>): void {
     for (const name of names) this.#names.add(name);
   }
 

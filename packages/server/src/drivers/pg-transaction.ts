@@ -43,11 +43,20 @@ export class PgOpenTransaction implements PgTransaction {
   readonly #beginSql: string;
   #state: 'new' | 'open' | 'committed' = 'new';
 
-  constructor(connection: TransactionConnection, options: PgStatementOptions, statements: ConnectionStatements, beginSql: string) {
+  constructor(
+    connection: TransactionConnection,
+    options: PgStatementOptions,
+    statements: ConnectionStatements,
+    beginSql: string,
+  ) {
     this.#connection = connection;
     this.#options = options;
     this.#statements = statements;
     this.#beginSql = beginSql;
+  }
+
+  get isCommitted(): boolean {
+    return this.#state === 'committed';
   }
 
   async query(sql: string, params?: readonly PgValue[]): Promise<PgResult> {
@@ -61,17 +70,17 @@ export class PgOpenTransaction implements PgTransaction {
 
   async run(statements: readonly (string | PgStatement)[], commits: boolean): Promise<readonly PgResult[]> {
     if (this.#statements.isInDoubt) await this.#begin();
-    const sent = statements.map((statement) => this.#statements.format(statement));
-    const newNames = sent.map(({ newName }) => newName).filter((name) => name !== undefined);
+    const newNames = new Set<string>();
+    const sent = statements.map((statement) => this.#statements.format(statement, newNames));
     try {
-      const script = sent.flatMap(({ sql }) => sql).join(';');
+      const script = sent.flat().join(';');
       const results = await this.#send(commits ? `${script};COMMIT` : script);
       this.#statements.add(newNames);
       if (commits) this.#state = 'committed';
       let next = 0;
-      return sent.map(({ sql }) => results[(next += sql.length) - 1] ?? NO_ROWS);
+      return sent.map((sql) => results[(next += sql.length) - 1] ?? NO_ROWS);
     } catch (error) {
-      if (newNames.length > 0) this.#statements.doubt();
+      if (newNames.size > 0) this.#statements.doubt();
       throw commits ? toCommitFault(error) : error;
     }
   }
@@ -127,14 +136,14 @@ export class PgOpenTransaction implements PgTransaction {
   async #begin(): Promise<void> {
     this.#connection.signal?.throwIfAborted();
     if (this.#state !== 'new') return;
-    if (!this.#statements.isInDoubt) return void (await this.#send('SELECT'));
+    if (!this.#statements.isInDoubt) return void (await this.#send(''));
     const [prepared] = await this.#send(SELECT_PREPARED_SQL);
     this.#statements.resume((prepared?.rows ?? []).map(([name]) => name ?? ''));
   }
 
   /** A pooler that shares sessions between transactions makes up the number of the session that it announces. */
   #noteSession(result: RawResult | undefined): void {
-    const announced = Reflect.get(this.#connection.client, 'processID');
+    const announced: unknown = Reflect.get(this.#connection.client, 'processID');
     this.#statements.isDirect = this.#options.arePrepared !== false && String(announced) === result?.rows[0]?.[0];
   }
 }

@@ -4,6 +4,9 @@ import { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { PgFault } from '../ports/postgres.ts';
+import type { PgStatement, Postgres } from '../ports/postgres.ts';
+import { bindStatement } from '../rules/bound-statement.ts';
+import { runLastStatements, runStatements } from '../store/run-statements.ts';
 import { postgresConformance } from '../testing/index.ts';
 import { createPgDatabase, createPgListener } from './pg.ts';
 
@@ -39,14 +42,103 @@ const countPrepared = async (db: ReturnType<typeof createPgDatabase>) =>
     return Number((await tx.query('SELECT count(*) FROM pg_prepared_statements')).rows[0]?.[0]);
   });
 
-test('statements are prepared only when the host asks for it', async () => {
+/** Runs on a pool of one connection; `prepare` sees the connection before anybody uses it. */
+async function withOwnPool(fn: (pool: Pool) => Promise<void>, prepare: (client: object) => void = () => {}): Promise<void> {
   const own = new Pool({ connectionString: database.url, max: 1 });
+  own.on('connect', prepare);
   try {
-    expect(await countPrepared(createPgDatabase(own))).toBe(0);
-    expect(await countPrepared(createPgDatabase(own, { preparedStatements: true }))).toBe(1);
+    await fn(own);
   } finally {
     await own.end();
   }
+}
+
+/** A pooler in transaction mode announces a session number of its own making. */
+const announceOther = (client: object): void => void Reflect.set(client, 'processID', 1);
+
+test('statements are prepared on direct connections, unless the host forbids it', async () => {
+  await withOwnPool(async (own) => {
+    expect(await countPrepared(createPgDatabase(own, { preparedStatements: false }))).toBe(0);
+    expect(await countPrepared(createPgDatabase(own))).toBe(1);
+  });
+});
+
+test('statements are prepared behind a pooler only when the host asks for it', async () => {
+  await withOwnPool(async (own) => {
+    expect(await countPrepared(createPgDatabase(own))).toBe(0);
+    expect(await countPrepared(createPgDatabase(own, { preparedStatements: true }))).toBe(1);
+  }, announceOther);
+});
+
+const double = (value: number): PgStatement => bindStatement((bind) => `SELECT ${bind('int4', value)}*2`);
+const divide = (value: number): PgStatement => bindStatement((bind) => `SELECT 10/${bind('int4', value)}`);
+const LIST_PREPARED = `SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'oversync%'`;
+
+async function runInTransaction(db: Postgres, statements: readonly (string | PgStatement)[]): Promise<readonly unknown[]> {
+  const results = await db.transaction(WRITE, (tx) => runStatements(tx, statements));
+  return results.map(({ rows }) => rows[0]?.[0]);
+}
+
+test('statements of a script are prepared once per connection, and never behind a pooler', async () => {
+  await withOwnPool(async (own) => {
+    const db = createPgDatabase(own);
+    await db.transaction(WRITE, (tx) => tx.script('SELECT 1'));
+    expect(await runInTransaction(db, [double(2), 'SELECT 1', double(3), LIST_PREPARED])).toEqual(['4', '1', '6', '1']);
+    expect(await runInTransaction(db, [double(4), LIST_PREPARED])).toEqual(['8', '1']);
+  });
+  await withOwnPool(async (own) => {
+    const db = createPgDatabase(own, { preparedStatements: true });
+    await db.transaction(WRITE, (tx) => tx.script('SELECT 1'));
+    expect(await runInTransaction(db, [double(2), LIST_PREPARED])).toEqual(['4', '0']);
+  }, announceOther);
+});
+
+test('a script that fails leaves no doubt about what is prepared', async () => {
+  await withOwnPool(async (own) => {
+    const db = createPgDatabase(own);
+    await db.transaction(WRITE, (tx) => tx.script('SELECT 1'));
+    for (let round = 0; round < 3; round += 1) {
+      await expect(runInTransaction(db, [double(2), divide(0), double(3)])).rejects.toMatchObject({ sqlState: '22012' });
+      expect(await runInTransaction(db, [divide(5), double(4)])).toEqual(['2', '8']);
+    }
+  });
+});
+
+test('a script that fails inside a savepoint can go on in the same transaction', async () => {
+  await withOwnPool(async (own) => {
+    const db = createPgDatabase(own);
+    await db.transaction(WRITE, (tx) => tx.script('SELECT 1'));
+    const found = await db.transaction(WRITE, async (tx) => {
+      await expect(runStatements(tx, ['SAVEPOINT s', divide(0)])).rejects.toMatchObject({ sqlState: '22012' });
+      await tx.script('ROLLBACK TO SAVEPOINT s');
+      return runLastStatements(tx, [divide(2)]);
+    });
+    expect(found[0]?.rows).toEqual([['5']]);
+  });
+});
+
+test('a transaction that ends with its last statements is committed, once', async () => {
+  const db = createPgDatabase(pool);
+  await db.query('CREATE TABLE last_statements (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)');
+  const insert = (id: number): PgStatement => bindStatement((bind) => `INSERT INTO last_statements VALUES (${bind('int4', id)})`);
+  const late = new Error('after the end');
+  const thrown = db.transaction(WRITE, async (tx) => {
+    await runLastStatements(tx, [insert(1)]);
+    throw late;
+  });
+  await expect(thrown).rejects.toBe(late);
+  await expect(db.transaction(WRITE, (tx) => runLastStatements(tx, [insert(1)]))).rejects.toMatchObject({
+    sqlState: '23505',
+    commitSent: false,
+  });
+  expect((await db.query('SELECT id FROM last_statements')).rows).toEqual([['1']]);
+});
+
+test('a connection that is lost with the last statements leaves the outcome open', async () => {
+  const db = createPgDatabase(pool);
+  const suicide = 'SELECT pg_terminate_backend(pg_backend_pid())';
+  const lost = db.transaction(WRITE, (tx) => runLastStatements(tx, [suicide]));
+  await expect(lost).rejects.toMatchObject({ commitSent: true });
 });
 
 test('the type parsers of the host never see our values', async () => {

@@ -70,7 +70,7 @@ async function runTransaction<T>(
   const open = new PgOpenTransaction(connection, statements, getConnectionStatements(connection.client), formatBegin(begin));
   try {
     const value = await fn(open);
-    begin.signal?.throwIfAborted();
+    if (!open.isCommitted) begin.signal?.throwIfAborted();
     stopWatching();
     await open.commit();
     return value;

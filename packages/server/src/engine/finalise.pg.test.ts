@@ -133,9 +133,9 @@ describe('finaliseBundle', () => {
       await writer.write({ scopeId: `trips ${table} ${String(rows)}` }, async (tx) => {
         await tx.script(`INSERT INTO business.${table} (id${table === 'posts' ? ', body' : ''}) SELECT i::text${table === 'posts' ? ", 'b'" : ''}
           FROM generate_series(1, ${String(rows)}) AS i`);
-        const counted = { query: tx.query.bind(tx), script: tx.script.bind(tx), copyTo: tx.copyTo.bind(tx) };
+        const counted = { query: tx.query.bind(tx), run: tx.run?.bind(tx), copyTo: tx.copyTo.bind(tx) };
         tx.query = (...args) => ((calls += 1), counted.query(...args));
-        tx.script = (...args) => ((calls += 1), counted.script(...args));
+        tx.run = (...args) => ((calls += 1), counted.run?.(...args) ?? Promise.reject(new Error('the driver has no run')));
         tx.copyTo = (...args) => ((calls += 1), counted.copyTo(...args));
       });
       return calls;

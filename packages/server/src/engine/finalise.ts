@@ -9,10 +9,11 @@ import { PgFault } from '../ports/postgres.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
 import type { Catalog, TableDescription } from '../rules/table-description.ts';
 import { writeBundleParams, writeBundleSql } from '../store/bundle-header.sql.ts';
-import { dropBlocksSql, settleConstraintsSql, SQL_HASH_BYTES_MAX, writeRowsParams, writeRowsSql } from '../store/finalise.sql.ts';
+import { dropBlocksSql, settleConstraints, SQL_HASH_BYTES_MAX, writeRowsParams, writeRowsSql } from '../store/finalise.sql.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
+import { runStatements } from '../store/run-statements.ts';
 import { hashStoredBlocks } from './hash-blocks.ts';
 import type { ResolvedOptions } from './options.ts';
 import { createFastSha256 } from './platform-hash.ts';
@@ -60,7 +61,7 @@ export interface FinaliseInput {
     /** Tables that have rows in the push. */
     readonly tableIds: readonly number[];
     readonly rowCount: number;
-    /** What capture saw, when the caller ran `settleConstraintsSql` in a round trip of its own. */
+    /** What capture saw, when the caller ran `settleConstraints` in a round trip of its own. */
     readonly capturedTableIds?: readonly number[];
   };
 }
@@ -135,7 +136,7 @@ async function loadTouchedTables(
   catalog: Catalog,
   input: FinaliseInput,
 ): Promise<TouchedTables> {
-  const captured = input.push?.capturedTableIds ?? (await settleConstraints(tx, m, input));
+  const captured = input.push?.capturedTableIds ?? (await loadCapturedTableIds(tx, m, input));
   const describe = (tableId: number): TableDescription => {
     const table = catalog.byId.get(tableId);
     if (table === undefined) throw new TypeError(`table ${String(tableId)} was touched but is not registered`);
@@ -146,8 +147,8 @@ async function loadTouchedTables(
   return touched;
 }
 
-async function settleConstraints(tx: PgTransaction, m: MetadataNames, input: FinaliseInput): Promise<readonly number[]> {
-  const [, captures] = await tx.script(settleConstraintsSql(m, input.scopePk, input.captureToken));
+async function loadCapturedTableIds(tx: PgTransaction, m: MetadataNames, input: FinaliseInput): Promise<readonly number[]> {
+  const [, captures] = await runStatements(tx, settleConstraints(m, input.scopePk, input.captureToken));
   return (captures?.rows ?? []).map((row) => new RowReader(row).int());
 }
 

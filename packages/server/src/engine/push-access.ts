@@ -9,6 +9,7 @@ import type { ActorFacts, ScopeFacts } from '../store/actor-facts.ts';
 import { parsePushSession } from '../store/push-session.ts';
 import type { PushSession } from '../store/push-session.ts';
 import { lockScope, lockScopeOfSeed, selectPushActor, selectSession } from '../store/push-session.sql.ts';
+import { runStatements } from '../store/run-statements.ts';
 import { checkActor } from './actor-check.ts';
 import type { Actor, SyncContext } from './context.ts';
 
@@ -47,17 +48,17 @@ export async function openPush(
   const m = ctx.names;
   const locks = { none: [], session: [lockScopeOfSeed(m, actor.scopeId, pushId)], scope: [lockScope(m, actor.scopeId)] };
   const reads = [selectPushActor(m, actor), selectSession(m, actor.scopeId, pushId, lock !== 'none')];
-  const results = await tx.script([...locks[lock], ...reads].join(';'));
+  const results = await runStatements(tx, [...locks[lock], ...reads]);
   const facts = readActorFacts(results.at(-2)?.rows[0]);
   const session = parsePushSession(results.at(-1)?.rows[0]);
   checkActor(ctx, actor, facts);
-  await checkToken(ctx, pushId, facts);
+  checkToken(ctx, pushId, facts);
   const transactionId = (lock === 'scope' ? results[0]?.rows[0]?.[1] : null) ?? '';
   return { ...checkSession(actor, facts, session), pushId, transactionId };
 }
 
-async function checkToken(ctx: SyncContext, pushId: string, facts: ActorFacts): Promise<void> {
-  const verdict = await ctx.tokens().check('push', pushId, facts.scope?.scopePk ?? NO_SCOPE_PK);
+function checkToken(ctx: SyncContext, pushId: string, facts: ActorFacts): void {
+  const verdict = ctx.tokens().check('push', pushId, facts.scope?.scopePk ?? NO_SCOPE_PK);
   if (verdict === 'forbidden') throw new SyncError('push_session_forbidden');
   if (verdict === 'not_found') throw new SyncError('push_session_not_found');
 }

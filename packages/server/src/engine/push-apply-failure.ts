@@ -12,6 +12,7 @@ import { parseKeyDetail } from '../rules/violation-detail.ts';
 import type { KeyDetail } from '../rules/violation-detail.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { RowReader } from '../store/row-reader.ts';
+import { formatStatement } from '../store/run-statements.ts';
 import { formatApplyStatement } from './push-apply-statement.ts';
 import type { ApplyInput } from './push-apply-statement.ts';
 import { probe } from './push-locate.ts';
@@ -126,7 +127,7 @@ async function findByReplay(tx: PgTransaction, input: ApplyInput, plan: readonly
   if (lastRowOrdinal >= REPLAYED_ROWS_MAX) return null;
   await tx.script('SET CONSTRAINTS ALL DEFERRED');
   for (const statement of plan) {
-    const run = (upTo?: number): string => formatApplyStatement(statement, upTo).join(';');
+    const run = (upTo?: number): string => formatApplyStatement(statement, upTo).map(formatStatement).join(';');
     if (await runsCleanly(tx, run())) continue;
     const fails = async (upTo: number): Promise<boolean> => (await probe(tx, run(upTo))) !== null;
     const rowOrdinal = await findFirstFailing(statement.group.firstRowOrdinal, lastRowOrdinal, fails);

@@ -7,8 +7,10 @@ import type { TableDescription } from '../rules/table-description.ts';
 import { createLimitError } from '../rules/violation.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { applyTableSetting } from '../store/capture.sql.ts';
-import { settleConstraintsSql } from '../store/finalise.sql.ts';
+import { settleConstraints } from '../store/finalise.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
+import { runStatements } from '../store/run-statements.ts';
+import type { ScriptStatement } from '../store/run-statements.ts';
 import type { SyncContext } from './context.ts';
 import { locateApplyFailure } from './push-apply-failure.ts';
 import { formatApplyStatement } from './push-apply-statement.ts';
@@ -31,7 +33,7 @@ export async function applyStagedRows(
   checkStatementCount(plan);
   const tables = [...new Set(plan.map(({ table }) => table))];
   try {
-    const results = await tx.script(formatApplyScript(ctx, input, plan, tables));
+    const results = await runStatements(tx, formatApplyScript(ctx, input, plan, tables));
     const [captures, ...columns] = results.slice(-tables.length - 1);
     checkRowColumns(
       tables,
@@ -50,15 +52,15 @@ function formatApplyScript(
   { staged, captureToken }: ApplyInput,
   plan: readonly ApplyStatement[],
   tables: readonly TableDescription[],
-): string {
+): readonly ScriptStatement[] {
   return [
     'SAVEPOINT applied',
     'SET CONSTRAINTS ALL DEFERRED',
     ...plan.flatMap((statement) => formatApplyStatement(statement)),
     applyTableSetting(null),
-    settleConstraintsSql(ctx.names, staged.scopePk, captureToken),
+    ...settleConstraints(ctx.names, staged.scopePk, captureToken),
     ...tables.map(selectRowColumns),
-  ].join(';');
+  ];
 }
 
 /** Distinct column sets are the only thing by which the number of statements grows. */

@@ -3,7 +3,7 @@ import type { JsonValue } from '@oversync/protocol';
 
 import { INT32_MAX, SMALL_CHUNK_LENGTH_MAX, SMALL_CHUNK_ROWS_MAX } from '../limits.ts';
 import { PgFault } from '../ports/postgres.ts';
-import type { PgTransaction } from '../ports/postgres.ts';
+import type { PgStatement, PgTransaction } from '../ports/postgres.ts';
 import { readPushChunk } from '../rules/push-chunk-reader.ts';
 import type { PushChunk } from '../rules/push-chunk-reader.ts';
 import type { Catalog } from '../rules/table-description.ts';
@@ -13,6 +13,7 @@ import { formatCopyRows, formatRowsJson } from '../store/push-row.ts';
 import { checkConversion, copyRows, hashStagedRange, insertRows } from '../store/push-row.sql.ts';
 import type { ConversionGroup } from '../store/push-row.sql.ts';
 import { advanceSession, renewLease, renewSession } from '../store/push-session.sql.ts';
+import { formatStatement, runLastStatements } from '../store/run-statements.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { countUtf8Bytes, createFastSha256 } from './platform-hash.ts';
 import { checkSeedLease, openPush } from './push-access.ts';
@@ -107,7 +108,7 @@ async function applyChunk(
   const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
   if (staging.chunk.startRowOrdinal !== open.session.nextRowOrdinal) {
     await checkReplay(ctx, tx, open, staging);
-    await tx.script([...renewal, renewSession(ctx.names, open, ctx.options.pushSessionTtlMs)].join(';'));
+    await runLastStatements(tx, [...renewal, renewSession(ctx.names, open, ctx.options.pushSessionTtlMs)]);
     return 'replayed';
   }
   const stagedBytes = checkSize(ctx, open, staging);
@@ -165,22 +166,23 @@ async function stageRows(
   actor: Actor,
   open: OpenPush,
   staging: Staging,
-  progress: readonly string[],
+  progress: readonly PgStatement[],
 ): Promise<void> {
   const { rows } = staging.chunk;
   const groups = groupConversions(staging.chunk);
-  const checkUpTo = (last: number): string =>
-    groups.map((group) => checkConversion(ctx.names, open, { first: staging.chunk.startRowOrdinal, last }, group)).join(';');
+  const checkUpTo = (last: number): readonly PgStatement[] =>
+    groups.map((group) => checkConversion(ctx.names, open, { first: staging.chunk.startRowOrdinal, last }, group));
   const isSmall = rows.length <= SMALL_CHUNK_ROWS_MAX && staging.canonicalText.length <= SMALL_CHUNK_LENGTH_MAX;
   const write = isSmall ? [insertRows(ctx.names, open, formatRowsJson(rows))] : [];
   if (!isSmall) await tx.copyFrom(copyRows(ctx.names), formatCopyRows(open, rows));
-  const checks = groups.length === 0 ? [] : [checkUpTo(INT32_MAX)];
+  const checks = checkUpTo(INT32_MAX);
   try {
-    await tx.script([...write, 'SAVEPOINT converted', ...checks, 'RELEASE SAVEPOINT converted', ...progress].join(';'));
+    await runLastStatements(tx, [...write, 'SAVEPOINT converted', ...checks, 'RELEASE SAVEPOINT converted', ...progress]);
   } catch (error) {
     if (!(error instanceof PgFault) || decideViolationKind(error) === null) throw error;
     await tx.script('ROLLBACK TO SAVEPOINT converted');
-    throw await describeConversionFailure(tx, actor, staging, error, checkUpTo);
+    const formatCheck = (last: number): string => checkUpTo(last).map(formatStatement).join(';');
+    throw await describeConversionFailure(tx, actor, staging, error, formatCheck);
   }
 }
 

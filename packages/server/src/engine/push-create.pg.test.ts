@@ -118,19 +118,18 @@ describe('creating a push session', () => {
     const { ctx, pg } = fixture;
     const peer = await fixture.createPeer();
     const pushId = await stagePush(ctx, actor, rows('a'));
-    const order: string[] = [];
-    await pg
+    const answers = await pg
       .transaction(async (tx) => {
         await tx.query('SELECT FROM sync.scope WHERE scope_id=$1 FOR NO KEY UPDATE', [actor.scopeId]);
-        const commit = commitPush(ctx, actor, pushId).then(() => order.push('commit'));
+        const commit = commitPush(ctx, actor, pushId);
         const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname=current_database() AND wait_event_type='Lock'`;
         while ((await pg.query(waiting)).rows[0]?.[0] !== '1') await new Promise((resolve) => setTimeout(resolve, 5));
-        const create = openSession(peer, actor, rows('a')).then((reply) => order.push(reply.status));
+        const create = openSession(peer, actor, rows('a'));
         while ((await pg.query(waiting)).rows[0]?.[0] !== '2') await new Promise((resolve) => setTimeout(resolve, 5));
         return { both: Promise.all([commit, create]) };
       })
       .then(({ both }) => both);
-    expect(order).toEqual(['commit', 'already_committed']);
+    expect(answers).toEqual([expect.objectContaining({ bundle_seq: 1n }), { status: 'already_committed', ...answers[0] }]);
   });
 
   it('tells a scope that nobody initialized from one that is being seeded by another source', async () => {

@@ -2,7 +2,7 @@ import { isSha256Hex, isUuidToken, SyncError } from '@oversync/protocol';
 import type { PushSessionReply, PushSessionRequest } from '@oversync/protocol';
 
 import { INT32_MAX } from '../limits.ts';
-import type { PgTransaction } from '../ports/postgres.ts';
+import type { PgStatement, PgTransaction } from '../ports/postgres.ts';
 import { decideScopeAtCreate } from '../rules/lineage-scope.ts';
 import { decideSourceAtCreate, getExpectedSourceBundleId } from '../rules/lineage-source.ts';
 import { createLimitError } from '../rules/violation.ts';
@@ -19,6 +19,7 @@ import {
   selectCommittedTuple,
   selectPushActor,
 } from '../store/push-session.sql.ts';
+import { runLastStatements, runStatements } from '../store/run-statements.ts';
 import { bindSource, checkActor, needsBinding } from './actor-check.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { checkScopeDecision, checkSourceDecision } from './push-access.ts';
@@ -57,12 +58,12 @@ async function openSession(
   const { scope } = found.facts;
   if (scope === undefined) throw new SyncError('scope_uninitialized');
   checkCapacity(ctx, found.otherSessionCount);
-  const pushId = await ctx.tokens().issue('push', scope.scopePk);
+  const pushId = ctx.tokens().issue('push', scope.scopePk);
   if (needsBinding(ctx, actor, found.facts)) {
     await tx.script('SET LOCAL synchronous_commit TO DEFAULT');
     await bindSource(ctx, tx, actor, found.facts, scope.scopePk);
   }
-  await tx.script(openStatements(ctx, actor, request, { scope, pushId, plannedRowCount, renewsLease }).join(';'));
+  await runLastStatements(tx, openStatements(ctx, actor, request, { scope, pushId, plannedRowCount, renewsLease }));
   return describeOpened(request, pushId, plannedRowCount);
 }
 
@@ -101,7 +102,7 @@ async function loadCreateFacts(ctx: SyncContext, tx: PgTransaction, actor: Actor
     selectCommittedTuple(m, actor, sourceBundleId),
     countOtherSessions(m, actor),
   ];
-  const [, facts, committed, sessions] = await tx.script(statements.join(';'));
+  const [, facts, committed, sessions] = await runStatements(tx, statements);
   return {
     facts: readActorFacts(facts?.rows[0]),
     committed: parseCommittedTuple(committed?.rows[0]),
@@ -138,7 +139,12 @@ interface NewSession {
   readonly renewsLease: boolean;
 }
 
-function openStatements(ctx: SyncContext, actor: Actor, request: PushSessionRequest, session: NewSession): readonly string[] {
+function openStatements(
+  ctx: SyncContext,
+  actor: Actor,
+  request: PushSessionRequest,
+  session: NewSession,
+): readonly PgStatement[] {
   const { scopePk } = session.scope;
   return [
     ...(session.renewsLease ? [renewLease(ctx.names, scopePk, ctx.options.initializationLeaseTtlMs)] : []),

@@ -26,7 +26,7 @@ export async function resolvePushOutcome<T>(ctx: SyncContext, actor: Actor, sent
 
 async function isTupleCommitted(ctx: SyncContext, actor: Actor, session: PushSession): Promise<boolean> {
   try {
-    const { rows } = await ctx.db.query(selectCommittedTuple(ctx.names, actor, session.sourceBundleId));
+    const { rows } = await ctx.db.query(selectCommittedTuple(ctx.names, actor, session.sourceBundleId).inline);
     return parseCommittedTuple(rows[0])?.canonicalRequestHash === session.canonicalRequestHash;
   } catch {
     return false;

@@ -1,6 +1,7 @@
 import type { PushSessionStatus } from '@oversync/protocol';
 
 import { deleteSession } from '../store/push-session.sql.ts';
+import { runLastStatements } from '../store/run-statements.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { openPush } from './push-access.ts';
 import { withReadTransaction, withWriteTransaction } from './transaction.ts';
@@ -12,7 +13,7 @@ import { withReadTransaction, withWriteTransaction } from './transaction.ts';
 export async function deletePushSession(ctx: SyncContext, actor: Actor, pushId: string): Promise<void> {
   await withWriteTransaction(ctx, 'push_session_delete', async (tx) => {
     const open = await openPush(ctx, tx, actor, pushId, 'session');
-    await tx.script(deleteSession(ctx.names, open).join(';'));
+    await runLastStatements(tx, deleteSession(ctx.names, open));
   });
 }
 

@@ -11,6 +11,7 @@ import { parseConflicts } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
 import { copyCanonicalRows, hashStagedRows, selectApplyGroups, selectRepeatedKey } from '../store/push-row.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
+import { runStatements } from '../store/run-statements.ts';
 import type { PgRow } from '../ports/postgres.ts';
 import type { SyncContext } from './context.ts';
 import { createFastSha256 } from './platform-hash.ts';
@@ -39,7 +40,7 @@ export async function inspectStage(ctx: SyncContext, tx: PgTransaction, open: Op
     selectConflicts(m, open, open.facts.scope.floor, LISTED_CONFLICTS_MAX),
     ...(isHashedBySql ? [hashStagedRows(m, open)] : []),
   ];
-  const [groups, duplicates, conflicts, hash] = await tx.script(statements.join(';'));
+  const [groups, duplicates, conflicts, hash] = await runStatements(tx, statements);
   return {
     groups: (groups?.rows ?? []).map(parseGroup),
     duplicate: duplicates?.rows[0],

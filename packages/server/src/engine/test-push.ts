@@ -66,7 +66,7 @@ export async function openPushFixture(setup: PushFixtureOptions): Promise<PushFi
       ...setup.options,
       ...overrides,
     });
-    const tokens = await createSessionTokens(new Uint8Array(catalog.tokenSecret));
+    const tokens = createSessionTokens(catalog.tokenSecret);
     const lifecycle = new Lifecycle();
     lifecycle.markBootstrapped();
     return {

@@ -15,12 +15,30 @@ export interface PgResult {
   readonly rowCount: number;
 }
 
+/** A statement that comes again with other values, so that a driver can keep it prepared. */
+export interface PgStatement {
+  /** The statement with `$1 …`; the same whatever the values are. */
+  readonly text: string;
+  /** SQL types of the parameters, in order. */
+  readonly types: readonly string[];
+  /** The values as SQL literals, in order. */
+  readonly literals: readonly string[];
+  /** The statement with the literals in place of the parameters. */
+  readonly inline: string;
+}
+
 /** Queries inside one open transaction. Every call is one round trip. */
 export interface PgTransaction {
   /** One statement with parameters `$1 …`. Driver faults arrive as {@link PgFault}. */
   query(sql: string, params?: readonly PgValue[]): Promise<PgResult>;
   /** Several statements without parameters in one round trip; one result per statement. */
   script(sql: string): Promise<readonly PgResult[]>;
+  /**
+   * Statements in one round trip, one result per element; a text is a single statement. With `commits` the transaction is committed
+   * in the same round trip, and nothing may follow unless it rejects: then the transaction is still open, and faults are those of
+   * {@link Postgres.transaction}. Optional: without it `script` and a COMMIT of its own do the same.
+   */
+  run?(statements: readonly (string | PgStatement)[], commits: boolean): Promise<readonly PgResult[]>;
   /** `COPY … FROM STDIN`; resolves when the server has taken the last chunk. */
   copyFrom(sql: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>;
   /** `COPY … TO STDOUT`; chunks arrive as PostgreSQL sends them and may cut a row anywhere. Must be read to its end or returned. */

@@ -12,28 +12,28 @@ const NOTES = describeTable('notes', [describeColumn('body', 'text', { hasDefaul
 });
 const CATALOG = createCatalog(USERS, NOTES);
 const STAGED = { pushRow: '"sync".push_row', scopeId: "o'hara", scopePk: '7', pushId: '2f2d3f7a-cd1f-42b9-8d08-c4d2b45d9f88' };
-const ROWS = `FROM "sync".push_row p WHERE p.scope_pk=7 AND p.push_id='2f2d3f7a-cd1f-42b9-8d08-c4d2b45d9f88'`;
+const ROWS = `FROM "sync".push_row p WHERE p.scope_pk='7'::int8 AND p.push_id='2f2d3f7a-cd1f-42b9-8d08-c4d2b45d9f88'::uuid`;
 
 function group(tableId: number, op: ApplyGroup['op'], columnSet: string, firstRowOrdinal: number): ApplyGroup {
   return { tableId, op, columnSet, firstRowOrdinal, rowCount: 1 };
 }
 
 function sqlOf(one: ApplyGroup, rowOrdinalMax?: number): string | undefined {
-  return planApply([one], CATALOG, STAGED)[0]?.sql(rowOrdinalMax);
+  return planApply([one], CATALOG, STAGED)[0]?.sql(rowOrdinalMax).inline;
 }
 
 describe('the statement that applies', () => {
   it('inserts names the columns of the set and the scope', () => {
     expect(sqlOf(group(1, 'INSERT', 'l6', 0))).toBe(
-      `INSERT INTO "business"."users" ("id","name","_sync_scope_id") SELECT (x.r)."id",(x.r)."name",'o''hara' FROM ` +
-        `(SELECT p.apply_text::"business"."users" AS r,'o''hara'::pg_catalog.text AS scope ${ROWS} AND p.table_id=1 AND p.op='INSERT' ` +
+      `INSERT INTO "business"."users" ("id","name","_sync_scope_id") SELECT (x.r)."id",(x.r)."name",'o''hara'::text FROM ` +
+        `(SELECT p.apply_text::"business"."users" AS r,'o''hara'::text AS scope ${ROWS} AND p.table_id=1 AND p.op='INSERT' ` +
         `AND p.column_set='l6' ORDER BY p.row_ordinal OFFSET 0) x`,
     );
   });
 
   it('updates matches scope and key and sets only the columns of the set', () => {
     expect(sqlOf(group(1, 'UPDATE', 'l8', 0))).toBe(
-      `UPDATE "business"."users" t SET "age"=(x.r)."age" FROM (SELECT p.apply_text::"business"."users" AS r,'o''hara'::pg_catalog.text AS scope ` +
+      `UPDATE "business"."users" t SET "age"=(x.r)."age" FROM (SELECT p.apply_text::"business"."users" AS r,'o''hara'::text AS scope ` +
         `${ROWS} AND p.table_id=1 AND p.op='UPDATE' AND p.column_set='l8' ORDER BY p.row_ordinal OFFSET 0) x ` +
         `WHERE t."_sync_scope_id"=x.scope AND t."id"=(x.r)."id"`,
     );
@@ -41,7 +41,7 @@ describe('the statement that applies', () => {
 
   it('deletes needs only keys, and may stop at an ordinal', () => {
     expect(sqlOf(group(2, 'DELETE', '', 0), 41)).toBe(
-      `DELETE FROM "business"."notes" t USING (SELECT p.key_text::pg_catalog.uuid AS key,'o''hara'::pg_catalog.text AS scope ${ROWS} ` +
+      `DELETE FROM "business"."notes" t USING (SELECT p.key_text::pg_catalog.uuid AS key,'o''hara'::text AS scope ${ROWS} ` +
         `AND p.table_id=2 AND p.op='DELETE' AND p.column_set='' AND p.row_ordinal<=41 ORDER BY p.row_ordinal OFFSET 0) x ` +
         `WHERE t."_sync_scope_id"=x.scope AND t."id"=x.key`,
     );
@@ -49,7 +49,7 @@ describe('the statement that applies', () => {
 
   it('rows that a literal cannot express reads them from JSON, by the types of the columns', () => {
     expect(sqlOf(group(2, 'INSERT', 'j2', 0))).toBe(
-      `INSERT INTO "business"."notes" ("id","_sync_scope_id") SELECT x."id",'o''hara' FROM (SELECT r.*,'o''hara'::pg_catalog.text AS scope FROM ` +
+      `INSERT INTO "business"."notes" ("id","_sync_scope_id") SELECT x."id",'o''hara'::text FROM (SELECT r.*,'o''hara'::text AS scope FROM ` +
         `(SELECT p.apply_text ${ROWS} AND p.table_id=2 AND p.op='INSERT' AND p.column_set='j2' ORDER BY p.row_ordinal) p, ` +
         `LATERAL pg_catalog.json_to_record(p.apply_text::pg_catalog.json) AS r("id" pg_catalog.uuid) OFFSET 0) x`,
     );

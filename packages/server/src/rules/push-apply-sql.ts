@@ -2,6 +2,8 @@
  * SQL that applies staged rows to the business tables: one statement per (phase, table, column set), so that the number of
  * statements depends on the shape of a push and not on its size.
  */
+import type { PgStatement } from '../ports/postgres.ts';
+import { bindStatement } from './bound-statement.ts';
 import { parseColumnSet } from './push-column-set.ts';
 import type { ColumnSet } from './push-column-set.ts';
 import type { PushOp } from './push-row.ts';
@@ -32,8 +34,11 @@ export interface ApplyStatement {
   readonly table: TableDescription;
   readonly group: ApplyGroup;
   /** Applies the rows of the group up to and including an ordinal; without one, all of them. */
-  readonly sql: (rowOrdinalMax?: number) => string;
+  readonly sql: (rowOrdinalMax?: number) => PgStatement;
 }
+
+/** {@link StagedPush} with its values as SQL expressions. */
+type StagedTerms = StagedPush;
 
 /**
  * Phases of server.md 7.3 step 5. Deletes that no ON DELETE action follows come first, so that unique values become free; the
@@ -54,7 +59,7 @@ export function planApply(groups: readonly ApplyGroup[], catalog: Catalog, stage
     .map((group) => {
       const table = catalog.byId.get(group.tableId);
       if (table === undefined) throw new Error(`table ${group.tableId} of a staged row is not registered`);
-      return { table, group, sql: (rowOrdinalMax?: number) => applySql(table, group, staged, rowOrdinalMax) };
+      return { table, group, sql: (rowOrdinalMax?: number) => bindApply(table, group, staged, rowOrdinalMax) };
     })
     .filter(({ table, group }) => group.op !== 'UPDATE' || parseColumnSet(group.columnSet, table).columns.length > 0)
     .toSorted(
@@ -65,7 +70,24 @@ export function planApply(groups: readonly ApplyGroup[], catalog: Catalog, stage
     );
 }
 
-function applySql(table: TableDescription, group: ApplyGroup, staged: StagedPush, rowOrdinalMax: number | undefined): string {
+function bindApply(
+  table: TableDescription,
+  group: ApplyGroup,
+  staged: StagedPush,
+  rowOrdinalMax: number | undefined,
+): PgStatement {
+  return bindStatement((bind) => {
+    const terms = {
+      pushRow: staged.pushRow,
+      scopeId: bind('text', staged.scopeId),
+      scopePk: bind('int8', staged.scopePk),
+      pushId: bind('uuid', staged.pushId),
+    };
+    return applySql(table, group, terms, rowOrdinalMax);
+  });
+}
+
+function applySql(table: TableDescription, group: ApplyGroup, staged: StagedTerms, rowOrdinalMax: number | undefined): string {
   const rows = groupRows(group, staged, rowOrdinalMax);
   const key = quoteIdentifier(table.keyColumn);
   const matches = (keyValue: string): string => `t.${quoteIdentifier(SCOPE_COLUMN)}=x.scope AND t.${key}=${keyValue}`;
@@ -78,7 +100,7 @@ function applySql(table: TableDescription, group: ApplyGroup, staged: StagedPush
   if (group.op === 'INSERT') {
     const names = [...set.columns, SCOPE_COLUMN].map(quoteIdentifier).join(',');
     const values = set.columns.map((column) => source.value(column));
-    return `INSERT INTO ${tableRef(table)} (${names}) SELECT ${values.join(',')},${quoteLiteral(staged.scopeId)} FROM ${source.from}`;
+    return `INSERT INTO ${tableRef(table)} (${names}) SELECT ${values.join(',')},${staged.scopeId} FROM ${source.from}`;
   }
   const assignments = set.columns.map((column) => `${quoteIdentifier(column)}=${source.value(column)}`).join(',');
   return `UPDATE ${tableRef(table)} t SET ${assignments} FROM ${source.from} WHERE ${matches(source.value(table.keyColumn))}`;
@@ -88,14 +110,14 @@ function applySql(table: TableDescription, group: ApplyGroup, staged: StagedPush
  * The scope comes out of a sub-select that the planner does not look into. With a constant it would expect one row of a scope or
  * a push that it has no statistics of, and might compare every staged row with every row of the scope.
  */
-function scopeOf(staged: StagedPush): string {
-  return `${quoteLiteral(staged.scopeId)}::pg_catalog.text AS scope`;
+function scopeOf(staged: StagedTerms): string {
+  return `${staged.scopeId} AS scope`;
 }
 
-function groupRows(group: ApplyGroup, staged: StagedPush, rowOrdinalMax: number | undefined): string {
+function groupRows(group: ApplyGroup, staged: StagedTerms, rowOrdinalMax: number | undefined): string {
   const bound = rowOrdinalMax === undefined ? '' : ` AND p.row_ordinal<=${rowOrdinalMax}`;
   return (
-    `FROM ${staged.pushRow} p WHERE p.scope_pk=${staged.scopePk} AND p.push_id='${staged.pushId}' AND p.table_id=${group.tableId}` +
+    `FROM ${staged.pushRow} p WHERE p.scope_pk=${staged.scopePk} AND p.push_id=${staged.pushId} AND p.table_id=${group.tableId}` +
     ` AND p.op='${group.op}' AND p.column_set='${group.columnSet}'${bound} ORDER BY p.row_ordinal`
   );
 }
@@ -106,7 +128,7 @@ interface ValueSource {
 }
 
 /** `OFFSET 0` keeps the planner from pulling the cast up, where it would run once per column instead of once per row. */
-function valueSource(table: TableDescription, set: ColumnSet, staged: StagedPush, rows: string): ValueSource {
+function valueSource(table: TableDescription, set: ColumnSet, staged: StagedTerms, rows: string): ValueSource {
   if (set.form === 'l') {
     return {
       from: `(SELECT p.apply_text::${tableRef(table)} AS r,${scopeOf(staged)} ${rows} OFFSET 0) x`,

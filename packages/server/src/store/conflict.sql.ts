@@ -1,3 +1,6 @@
+import type { PgStatement } from '../ports/postgres.ts';
+import { bindStatement } from '../rules/bound-statement.ts';
+import type { Bind } from '../rules/bound-statement.ts';
 import { keyFromText, renderPayload, tableRef } from '../rules/render-sql.ts';
 import type { RenderFunctions } from '../rules/render-sql.ts';
 import { quoteIdentifier, quoteLiteral } from '../rules/sql-text.ts';
@@ -31,20 +34,25 @@ export function createAcceptCondition({ op, baseRowVersion, version, deleted, fl
  * LATERAL with OFFSET 0 makes it one index look-up per key: the planner has no statistics of a new push or a new scope, and would
  * rather compare each row with all of the scope. In key order, so that neighbouring look-ups meet the same pages.
  */
-export function selectConflicts(m: MetadataNames, push: PushRef, floor: bigint, limit: number): string {
+export function selectConflicts(m: MetadataNames, push: PushRef, floor: bigint, limit: number): PgStatement {
+  return bindStatement((bind) => conflictsSql(m, push, floor, limit, bind));
+}
+
+function conflictsSql(m: MetadataNames, push: PushRef, floor: bigint, limit: number, bind: Bind): string {
+  const scopePk = bind('int8', push.scopePk);
   const accept = createAcceptCondition({
     op: 'p.op',
     baseRowVersion: 'p.base_row_version',
     version: 's.version',
     deleted: 's.deleted',
-    floor: String(floor),
+    floor: bind('int8', floor),
   });
   const pushed =
     `SELECT r.row_ordinal,r.table_id,r.op,r.key_bytes,r.key_text,r.base_row_version FROM ${m.pushRow} r ` +
-    `WHERE r.scope_pk=${push.scopePk} AND r.push_id=${quoteLiteral(push.pushId)} ORDER BY r.table_id,r.key_bytes OFFSET 0`;
+    `WHERE r.scope_pk=${scopePk} AND r.push_id=${bind('uuid', push.pushId)} ORDER BY r.table_id,r.key_bytes OFFSET 0`;
   const state =
     `SELECT r.version,r.deleted FROM ${m.rowState} r ` +
-    `WHERE r.scope_pk=${push.scopePk} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
+    `WHERE r.scope_pk=${scopePk} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
   return (
     `SELECT p.row_ordinal,p.table_id,p.op,p.key_text,p.base_row_version,COALESCE(s.version,0),COALESCE(s.deleted,false),count(*) OVER () ` +
     `FROM (${pushed}) p LEFT JOIN LATERAL (${state}) s ON true WHERE NOT (${accept}) ORDER BY p.row_ordinal LIMIT ${limit}`

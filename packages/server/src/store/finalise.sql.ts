@@ -2,6 +2,7 @@
  * The statements that end a bundle transaction (server.md 7.3 step 7, 7.4). The first one reads every touched key once and
  * writes rows and versions; its size grows with the number of touched tables, never with rows.
  */
+import { bindStatement } from '../rules/bound-statement.ts';
 import {
   BLANK_CHARACTERS_SQL,
   columnRef,
@@ -18,6 +19,7 @@ import { quoteLiteral } from '../rules/sql-text.ts';
 import { SCOPE_COLUMN } from '../rules/table-description.ts';
 import type { TableDescription } from '../rules/table-description.ts';
 import type { MetadataNames } from './metadata.sql.ts';
+import type { ScriptStatement } from './run-statements.ts';
 
 /** Rows of one stored block. With more, the array of lengths would leave the tuple, and reading it would cost another look-up. */
 export const BLOCK_ROWS_MAX = 448;
@@ -40,13 +42,13 @@ const CANONICAL_EXTRA_BYTES = 19;
 /** Bytes of `,"payload":null`: a canonical DELETE has it, a wire DELETE has not. */
 const NULL_PAYLOAD_BYTES = 15;
 
-/**
- * Runs everything deferred, then lists the tables that anything but the push itself touched. Two statements for one round trip, so the
- * values are inlined.
- */
-export function settleConstraintsSql(m: MetadataNames, scopePk: string, captureToken: string): string {
-  return `SET CONSTRAINTS ALL IMMEDIATE;
-    SELECT DISTINCT table_id FROM ${m.capture} WHERE scope_pk = ${BigInt(scopePk)} AND token = ${quoteLiteral(captureToken)}::uuid`;
+/** Runs everything deferred, then lists the tables that anything but the push itself touched. */
+export function settleConstraints(m: MetadataNames, scopePk: string, captureToken: string): readonly ScriptStatement[] {
+  const select = bindStatement(
+    (bind) =>
+      `SELECT DISTINCT table_id FROM ${m.capture} WHERE scope_pk = ${bind('int8', scopePk)} AND token = ${bind('uuid', captureToken)}`,
+  );
+  return ['SET CONSTRAINTS ALL IMMEDIATE', select];
 }
 
 /** Parameters of {@link writeRowsSql}, in this order. */

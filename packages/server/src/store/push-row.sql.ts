@@ -1,5 +1,8 @@
-/** Statements about staged rows, with literals as parameters, so that several of them travel in one round trip. */
+/** Statements about staged rows. They carry their own values, so that several of them travel in one round trip. */
 import { conversionProbe } from '../rules/push-apply-sql.ts';
+import type { PgStatement } from '../ports/postgres.ts';
+import { bindStatement } from '../rules/bound-statement.ts';
+import type { Bind } from '../rules/bound-statement.ts';
 import { quoteLiteral } from '../rules/sql-text.ts';
 import type { TableDescription } from '../rules/table-description.ts';
 import type { MetadataNames } from './metadata.sql.ts';
@@ -20,10 +23,11 @@ export function copyRows(m: MetadataNames): string {
 }
 
 /** The rows of a small chunk as one JSON array of arrays, see `formatRowsJson`. */
-export function insertRows(m: MetadataNames, push: PushRef, rowsJson: string): string {
-  return (
-    `INSERT INTO ${m.pushRow} (${COLUMNS}) SELECT ${push.scopePk},${quoteLiteral(push.pushId)},(r.v->>0)::int4,(r.v->>1)::int4,r.v->>2,` +
-    `decode(r.v->>3,'hex'),r.v->>4,(r.v->>5)::int8,r.v->>6,r.v->>7,r.v->>8 FROM json_array_elements(${quoteLiteral(rowsJson)}::json) AS r(v)`
+export function insertRows(m: MetadataNames, push: PushRef, rowsJson: string): PgStatement {
+  return bindStatement(
+    (bind) =>
+      `INSERT INTO ${m.pushRow} (${COLUMNS}) SELECT ${bind('int8', push.scopePk)},${bind('uuid', push.pushId)},(r.v->>0)::int4,(r.v->>1)::int4,r.v->>2,` +
+      `decode(r.v->>3,'hex'),r.v->>4,(r.v->>5)::int8,r.v->>6,r.v->>7,r.v->>8 FROM json_array_elements(${bind('json', rowsJson)}) AS r(v)`,
   );
 }
 
@@ -31,6 +35,10 @@ export function insertRows(m: MetadataNames, push: PushRef, rowsJson: string): s
 export interface OrdinalRange {
   readonly first: number;
   readonly last: number;
+}
+
+function ofPush(bind: Bind, push: PushRef): string {
+  return `p.scope_pk=${bind('int8', push.scopePk)} AND p.push_id=${bind('uuid', push.pushId)}`;
 }
 
 function rangeCondition(push: PushRef, range: OrdinalRange): string {
@@ -55,29 +63,32 @@ export interface ConversionGroup {
  * Fails with the fault of the first value that PostgreSQL cannot convert, and reads nothing else. A row literal is cast the same
  * way whichever columns it sets, so one pass per table covers them; JSON rows are converted per column set.
  */
-export function checkConversion(m: MetadataNames, push: PushRef, range: OrdinalRange, group: ConversionGroup): string {
+export function checkConversion(m: MetadataNames, push: PushRef, range: OrdinalRange, group: ConversionGroup): PgStatement {
   const isLiteral = group.columnSet.startsWith('l');
   const rows = isLiteral ? `p.column_set LIKE 'l%'` : `p.column_set=${quoteLiteral(group.columnSet)}`;
   const op = `p.table_id=${group.table.tableId} AND p.apply_text IS NOT NULL`;
-  return (
-    `SELECT count(*) FROM ${m.pushRow} p WHERE ${rangeCondition(push, range)} AND ${op} AND ${rows} ` +
-    `AND ${conversionProbe(group.table, group.columnSet)}`
+  return bindStatement(
+    (bind) =>
+      `SELECT count(*) FROM ${m.pushRow} p WHERE ${ofPush(bind, push)} AND p.row_ordinal BETWEEN ${bind('int4', range.first)} ` +
+      `AND ${bind('int4', range.last)} AND ${op} AND ${rows} AND ${conversionProbe(group.table, group.columnSet)}`,
   );
 }
 
 /** The rows of a whole push, grouped as they are applied. */
-export function selectApplyGroups(m: MetadataNames, push: PushRef): string {
-  return (
-    `SELECT p.table_id,p.op,p.column_set,min(p.row_ordinal),count(*) FROM ${m.pushRow} p ` +
-    `WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} GROUP BY 1,2,3 ORDER BY 4`
+export function selectApplyGroups(m: MetadataNames, push: PushRef): PgStatement {
+  return bindStatement(
+    (bind) =>
+      `SELECT p.table_id,p.op,p.column_set,min(p.row_ordinal),count(*) FROM ${m.pushRow} p ` +
+      `WHERE ${ofPush(bind, push)} GROUP BY 1,2,3 ORDER BY 4`,
   );
 }
 
 /** A key that stands in the push more than once, with its last row. */
-export function selectRepeatedKey(m: MetadataNames, push: PushRef): string {
-  return (
-    `SELECT p.table_id,p.key_text,max(p.row_ordinal) FROM ${m.pushRow} p ` +
-    `WHERE p.scope_pk=${push.scopePk} AND p.push_id=${quoteLiteral(push.pushId)} GROUP BY 1,2 HAVING count(*)>1 ORDER BY 3 LIMIT 1`
+export function selectRepeatedKey(m: MetadataNames, push: PushRef): PgStatement {
+  return bindStatement(
+    (bind) =>
+      `SELECT p.table_id,p.key_text,max(p.row_ordinal) FROM ${m.pushRow} p ` +
+      `WHERE ${ofPush(bind, push)} GROUP BY 1,2 HAVING count(*)>1 ORDER BY 3 LIMIT 1`,
   );
 }
 

@@ -1,0 +1,35 @@
+/** Statements that are sent again and again with other values, in a form that a driver can keep prepared. */
+import type { PgStatement } from '../ports/postgres.ts';
+import { quoteLiteral } from './sql-text.ts';
+
+/** Types of the values that statements take. */
+export type BoundType = 'int4' | 'int8' | 'text' | 'uuid' | 'json' | 'bool';
+
+/** Puts a value into a statement and returns what stands for it in the text. */
+export type Bind = (type: BoundType, value: string | number | bigint | null) => string;
+
+/**
+ * Makes a statement from its text. `build` must not let a value into the text in any other way than through `bind`: equal texts
+ * share a plan.
+ */
+export function bindStatement(build: (bind: Bind) => string): PgStatement {
+  const types: BoundType[] = [];
+  const literals: string[] = [];
+  const text = build((type, value) => {
+    types.push(type);
+    literals.push(formatLiteral(value));
+    return `$${String(types.length)}::${type}`;
+  });
+  return {
+    text,
+    types,
+    literals,
+    get inline() {
+      return build((type, value) => `${formatLiteral(value)}::${type}`);
+    },
+  };
+}
+
+function formatLiteral(value: string | number | bigint | null): string {
+  return value === null ? 'NULL' : quoteLiteral(String(value));
+}
