@@ -215,6 +215,20 @@ describe('schema evolution', () => {
     ]);
   });
 
+  it('[O1] a write callback that selects all columns goes on after the table changed, on connections that have prepared it', async () => {
+    await open({ preparedStatements: true, poolMax: 3 });
+    const write = (turn: number) =>
+      target.server.scopes.execWrite(scope, { writerId: 'worker' }, async (tx) => {
+        await tx.query('SELECT * FROM business.notes WHERE id = $1', [String(turn)]);
+        await tx.query('INSERT INTO business.notes (id, title) VALUES ($1, $2)', [String(turn), 'x']);
+      });
+    await Promise.all([1, 2, 3].map(write));
+    await target.script('ALTER TABLE business.notes ADD COLUMN colour text');
+    for (let turn = 4; turn <= 9; turn += 1) await write(turn);
+    await Promise.all([10, 11, 12].map(write));
+    expect(await snapshot(target)).toHaveLength(12);
+  });
+
   it('[O1] a renamed column takes its values along, in old bundles too', async () => {
     await open();
     await pushRows(target, 1, [note('a', { title: 'kept', old: 'x' })], { scope });

@@ -172,7 +172,9 @@ export async function runPgQuery(
     const result = await client.query<(string | null)[]>(config);
     return { rows: result.rows, rowCount: result.rowCount ?? 0 };
   } catch (error) {
-    throw toPgFault(error);
+    const fault = toPgFault(error);
+    if (config.name !== undefined && isStalePlan(fault)) renameStatement(sql);
+    throw fault;
   }
 }
 
@@ -259,4 +261,15 @@ function getStatementName(sql: string): string {
   const name = `oversync_${hash('sha256', sql).slice(0, 32)}`;
   statementNames.set(sql, name);
   return name;
+}
+
+/** The columns of the result have changed: on a connection that has prepared the statement before, that name never works again. */
+function isStalePlan(fault: PgFault): boolean {
+  return fault.sqlState === '0A000' && fault.message.includes('cached plan');
+}
+
+/** One fault is enough for all connections: from now on the text has a name that none of them knows. */
+function renameStatement(sql: string): void {
+  const [base = '', generation = '1'] = getStatementName(sql).split('_v');
+  statementNames.set(sql, `${base}_v${String(Number(generation) + 1)}`);
 }

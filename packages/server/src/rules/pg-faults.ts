@@ -8,7 +8,7 @@ const TRANSIENT_PREFIXES = ['08', '53', '57P0'] as const;
 
 /** A fault that may be gone a moment later, so the same transaction is worth another attempt. */
 export function isTransientFault(fault: PgFault): boolean {
-  return TRANSIENT_STATES.has(fault.sqlState) || TRANSIENT_PREFIXES.some((prefix) => fault.sqlState.startsWith(prefix));
+  return isStalePlanFault(fault) || TRANSIENT_STATES.has(fault.sqlState) || TRANSIENT_PREFIXES.some((prefix) => fault.sqlState.startsWith(prefix));
 }
 
 /** A fault whose time was spent waiting for a lock. */
@@ -21,5 +21,10 @@ const CACHED_PLAN_STATE = '0A000';
 /** A fault that a table changed since the catalog was read explains: column gone, type changed, cached plan out of date. */
 export function isCatalogFault(fault: PgFault): boolean {
   if (fault.sqlState === '42703' || fault.sqlState === '42804') return true;
+  return isStalePlanFault(fault);
+}
+
+/** A prepared statement whose columns have changed: it never works again on its connection, but does on another. */
+export function isStalePlanFault(fault: PgFault): boolean {
   return fault.sqlState === CACHED_PLAN_STATE && fault.message.includes('cached plan');
 }
