@@ -31,6 +31,7 @@ export type { Outcomes, Quarantine } from './engine/review.ts';
 export type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.ts';
 export type { SyncOnceOptions, SyncOnceReport } from './engine/sync-once.ts';
 export type { TableChange, TableChangeListener } from './engine/table-changes.ts';
+export { releaseTablesForMigration } from './engine/schema-upgrade.ts';
 export type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
 export type { RepairReport, VerifyOptions, VerifyReport } from './engine/verify.ts';
 export type { RangeDifference, TableVerification } from './engine/verify-table.ts';

@@ -8,6 +8,7 @@ import type { Outbox } from '../store/client-state.ts';
 import { unfreezeOutbox } from '../store/outbox.ts';
 import { loadOutboxKey } from '../store/outbox-key.ts';
 import { quarantineDirtyRow } from '../store/quarantine.ts';
+import { isRecaptureDue, recaptureIfDue } from '../store/schema-change.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
@@ -59,6 +60,7 @@ export class RejectionPlan {
  * or the row that is found by pushing halves.
  */
 export async function settleRejection(call: Call, outbox: Prepared, refusal: Refusal, plan: RejectionPlan): Promise<void> {
+  if (await retryInNewShape(call)) return;
   const violation = isJsonObject(refusal.body?.['violation']) ? parseViolation(refusal.body['violation']) : null;
   if (violation !== null && shouldRetryDeletesFirst(call, violation, plan)) {
     plan.deletesFirst.add(violation.table);
@@ -78,6 +80,15 @@ export async function settleRejection(call: Call, outbox: Prepared, refusal: Ref
   if (isSingle && only !== null) await unfreeze(call, only, { code: rejectionCode(refusal), detail: null });
   else await unfreeze(call, null, null);
   if (plan.isExhausted) throw refusalError(refusal);
+}
+
+/** Rows that were frozen by an older version of the application deserve a try in the columns of this one. */
+function retryInNewShape(call: Call): Promise<boolean> {
+  return withTransaction(call.engine.driver, call.operation, async (tx) => {
+    if (!(await isRecaptureDue(tx))) return false;
+    await unfreezeOutbox(tx);
+    return recaptureIfDue(tx, call.schema);
+  });
 }
 
 function rejectionCode(refusal: Refusal): string {

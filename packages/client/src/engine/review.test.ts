@@ -74,7 +74,10 @@ describe('[T73] rows set aside', () => {
     expect(device.list('SELECT id FROM posts')).toEqual([]);
     expect(users(device)).toEqual(['u1=bad']);
     expect(device.events).toContainEqual({ type: 'quarantineReleased', operation: 'quarantine', count: 1 });
-    expect(await device.client.outcomes.list({ table: 'users', key: 'x' })).toMatchObject([{ outcome: 'discarded' }]);
+    expect(await device.client.outcomes.list({ table: 'users', key: 'x' })).toMatchObject([
+      { outcome: 'rejected', code: 'not_null' },
+      { outcome: 'discarded' },
+    ]);
   });
 
   it('an unknown server row comes back with the rebuild that is asked for', async () => {

@@ -16,6 +16,8 @@ export interface CatalogTable {
   readonly foreignKeys: readonly CatalogForeignKey[];
   /** First columns of its indexes. */
   readonly indexedColumns: readonly string[];
+  /** Collations of the columns of the primary key. */
+  readonly collations: readonly { readonly column: string; readonly collation: string }[];
 }
 
 export interface CatalogColumn {

@@ -118,6 +118,10 @@ function validateKey(
   const isText = columnKind(type, true) === 'text' && TEXT_KEY_TYPE.test(type);
   if (!type.includes('blob') && !isText) add('key_type_unsupported', keyName);
   if (!key.isNotNull) add('key_nullable', keyName);
+  if (found.collations.some(({ column, collation }) => column === key.name && collation.toUpperCase() !== 'BINARY')) {
+    // Two keys that are different on the server would be the same row here.
+    add('key_collation_unsupported', keyName);
+  }
   return key;
 }
 

@@ -10,6 +10,10 @@ export async function loadCatalog(tx: SqliteTx, names: readonly string[]): Promi
   const columns = groupRows(await tx.all(LOAD_COLUMNS, [wanted]), columnOf);
   const foreignKeys = await loadForeignKeys(tx, wanted);
   const indexed = groupRows(await tx.all(LOAD_INDEXED_COLUMNS, [wanted]), (row) => optionalTextColumn(row, 1) ?? '');
+  const collations = groupRows(await tx.all(LOAD_KEY_COLLATIONS, [wanted]), (row) => ({
+    column: optionalTextColumn(row, 1) ?? '',
+    collation: textColumn(row, 2),
+  }));
   const tables = (await tx.all(LOAD_TABLES, [wanted])).map((row): CatalogTable => {
     const name = textColumn(row, 0);
     return {
@@ -18,6 +22,7 @@ export async function loadCatalog(tx: SqliteTx, names: readonly string[]): Promi
       columns: columns.get(name) ?? [],
       foreignKeys: foreignKeys.get(name) ?? [],
       indexedColumns: indexed.get(name) ?? [],
+      collations: collations.get(name) ?? [],
     };
   });
   const sharedColumns = await loadSharedColumns(tx);
@@ -100,4 +105,7 @@ SELECT found.name, f.id, f."table", f."from", f."to" FROM (${NAMED}) found, prag
 ORDER BY found.name, f.id, f.seq`;
 const LOAD_INDEXED_COLUMNS = `
 SELECT found.name, i.name FROM (${NAMED}) found, pragma_index_list(found.name, 'main') l, pragma_index_info(l.name, 'main') i WHERE i.seqno = 0`;
+const LOAD_KEY_COLLATIONS = `
+SELECT found.name, i.name, i.coll FROM (${NAMED}) found, pragma_index_list(found.name, 'main') l, pragma_index_xinfo(l.name, 'main') i
+WHERE l.origin = 'pk' AND i.key = 1`;
 const LOAD_TRIGGERS = `SELECT name, tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND sql IS NOT NULL`;

@@ -18,6 +18,7 @@ import {
 import { Freezer } from './freezer.ts';
 import { dropNoOpRecords } from './no-op-records.ts';
 import { requeueQuarantined, waitingChildren } from './requeue-quarantined.ts';
+import { recaptureIfDue } from './schema-change.ts';
 import type { FreezeInput, FreezeResult } from './store-types.ts';
 import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
 import { withDurableTransaction } from './transaction.ts';
@@ -66,6 +67,7 @@ async function freezeParts(tx: SqliteTx, schema: LocalSchema, input: FreezeInput
   let isPlanned = ordinalMax !== null && countColumn(onlyRow(await tx.all(HAS_PLAN)), 0) === 1;
   for (;;) {
     if (!isPlanned) for (const table of await dropNoOpRecords(tx, schema)) tables.add(table);
+    if (!isPlanned) await recaptureIfDue(tx, schema);
     if (!isPlanned) await releaseRequeued(tx, schema);
     ordinalMax ??= bigintColumn(onlyRow(await tx.all(LAST_DIRTY_ORDINAL)), 0);
     if (!isPlanned) await makePlan(tx, schema, input, ordinalMax);

@@ -1,13 +1,13 @@
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
-import { keyJsonSql, payloadSql } from '../rules/capture-sql.ts';
-import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
+import type { LocalSchema, LocalSchemaConfig, LocalTable } from '../rules/local-schema.ts';
 import { quoteIdentifier } from '../rules/sql-text.ts';
 import { tableTriggers, triggerNames } from '../rules/trigger-sql.ts';
 import { textColumn } from './columns.ts';
-import { loadMeta, saveMeta } from './meta.ts';
+import { adaptToChangedTables, captureJoinedTables } from './schema-change.ts';
 
 /** Registers the managed tables, brings their triggers up to date, and retires tables that left the configuration. */
-export async function installTables(tx: SqliteTx, schema: LocalSchema, transitionWrites: 'capture' | 'reject'): Promise<void> {
+export async function installTables(tx: SqliteTx, schema: LocalSchema, config: LocalSchemaConfig): Promise<void> {
+  const transitionWrites = config.transitionWrites ?? 'capture';
   const installed = await loadTriggers(tx);
   const statements: string[] = [];
   for (const table of schema.tables) statements.push(...triggerChanges(schema, table, transitionWrites, installed));
@@ -16,7 +16,9 @@ export async function installTables(tx: SqliteTx, schema: LocalSchema, transitio
   if (statements.length > 0) await tx.exec(statements.join(';\n'));
   await tx.run(REGISTER_TABLES, [schema.name, JSON.stringify(schema.tables.map((table) => table.wireName))]);
   if (retired.length > 0) await quarantineRetired(tx, JSON.stringify(retired));
-  await recaptureChangedTables(tx, schema);
+  const joined = schema.tables.filter((table) => !triggerNames(table.wireName).some((name) => installed.has(name)));
+  await captureJoinedTables(tx, schema, joined);
+  await adaptToChangedTables(tx, schema, config);
 }
 
 async function loadTriggers(tx: SqliteTx): Promise<Map<string, string>> {
@@ -62,40 +64,6 @@ async function quarantineRetired(tx: SqliteTx, names: string): Promise<void> {
   await tx.run(QUARANTINE_RETIRED, [names]);
   await tx.run(`DELETE FROM _sync_dirty_rows WHERE table_name IN (SELECT value FROM json_each(?))`, [names]);
 }
-
-/**
- * Dirty rows captured before an ALTER TABLE lack the new column, or carry a dropped one: they are captured again from the live rows.
- * A fingerprint per table says when that is due.
- */
-async function recaptureChangedTables(tx: SqliteTx, schema: LocalSchema): Promise<void> {
-  const stored = await loadMeta(tx, FINGERPRINTS);
-  const now = JSON.stringify(Object.fromEntries(schema.tables.map((table) => [table.wireName, fingerprint(table)])));
-  if (stored === now) return;
-  if (stored !== null) {
-    const before: unknown = JSON.parse(stored);
-    for (const table of schema.tables) {
-      if (typeof before !== 'object' || before === null || !(table.wireName in before)) continue;
-      if (Object.entries(before).some(([name, value]) => name === table.wireName && value === fingerprint(table))) continue;
-      await tx.run(recaptureSql(table), [table.wireName]);
-    }
-  }
-  await saveMeta(tx, FINGERPRINTS, now);
-}
-
-function fingerprint(table: LocalTable): string {
-  return table.columns.map((column) => `${column.wireName}:${column.kind}`).join();
-}
-
-/** Parameter: the wire name of the table. */
-function recaptureSql(table: LocalTable): string {
-  return (
-    `UPDATE _sync_dirty_rows SET payload = live.payload ` +
-    `FROM (SELECT ${keyJsonSql(table, 'x')} AS key_json, ${payloadSql(table, 'x')} AS payload FROM main.${quoteIdentifier(table.name)} x) live ` +
-    `WHERE _sync_dirty_rows.table_name = ? AND _sync_dirty_rows.payload IS NOT NULL AND _sync_dirty_rows.key_json = live.key_json`
-  );
-}
-
-const FINGERPRINTS = 'table_fingerprints';
 
 /** Schema name, JSON array of wire names. */
 const REGISTER_TABLES = `

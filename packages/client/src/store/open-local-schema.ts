@@ -20,6 +20,7 @@ import type { ClientState } from './client-state.ts';
 import { ensureSource, normaliseAttachment } from './first-open.ts';
 import { installTables } from './install-tables.ts';
 import { saveMeta } from './meta.ts';
+import { requestMissingValues } from './schema-change.ts';
 import { testSqlite } from './self-test.ts';
 import { CREATE_LOCAL_SCHEMA, RESERVED_TABLE_NAMES, SHARED_TABLES } from './tables.sql.ts';
 import { translatingFaults } from './transaction.ts';
@@ -44,9 +45,10 @@ export function openLocalSchema(driver: SqliteDriver, config: LocalSchemaConfig,
     return driver.transaction('immediate', async (tx) => {
       await tx.exec(CREATE_LOCAL_SCHEMA);
       await saveMeta(tx, 'outcome_limit', String(config.outcomeLimit ?? OUTCOME_LIMIT));
-      await installTables(tx, schema, config.transitionWrites ?? 'capture');
+      await installTables(tx, schema, config);
       await ensureSource(tx, schema, random);
       await normaliseAttachment(tx);
+      await requestMissingValues(tx);
       const schemaVersion = await loadSchemaVersion(tx);
       return { schema: { ...schema, schemaVersion }, warnings, state: await loadClientState(tx) };
     });
@@ -66,7 +68,7 @@ export async function refreshLocalSchema(
     if ((await loadSchemaVersion(driver)) === schema.schemaVersion) return schema;
     return driver.transaction('immediate', async (tx) => {
       const { schema: validated } = await validate(tx, config);
-      await installTables(tx, validated, config.transitionWrites ?? 'capture');
+      await installTables(tx, validated, config);
       return { ...validated, schemaVersion: await loadSchemaVersion(tx) };
     });
   });

@@ -97,6 +97,9 @@ describe('quarantine', () => {
     });
     expect(await countPending(local.driver)).toEqual({ dirty: 0, outbox: 0, quarantined: 0 });
     expect((await listOutcomes(local.driver, local.schema, { limit: 10 })).map(({ key: id, outcome }) => [id, outcome])).toEqual([
+      ['new', 'rejected'],
+      ['image', 'rejected'],
+      ['lost', 'rejected'],
       ['new', 'discarded'],
       ['image', 'discarded'],
       ['lost', 'discarded'],

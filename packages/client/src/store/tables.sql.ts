@@ -262,10 +262,11 @@ const OUTCOMES_KEPT = `(SELECT CAST(value AS INTEGER) FROM _oversync_meta WHERE 
 
 /**
  * Whatever sets a row aside, in whichever statement, ends a local write as `rejected`. A trigger cannot be forgotten by the next path
- * that does so, and costs no round trip.
+ * that does so, and costs no round trip. It is temporary, because only this connection sets rows aside and the database file is to hold
+ * no triggers but those of capture.
  */
 function rejectedOutcomeTrigger(suffix: string, event: string): string {
-  return `CREATE TRIGGER IF NOT EXISTS _oversync_quarantine_${suffix} AFTER ${event} ON _oversync_quarantine WHEN ${OUTCOMES_KEPT} > 0 BEGIN
+  return `CREATE TEMP TRIGGER IF NOT EXISTS _oversync_quarantine_${suffix} AFTER ${event} ON main._oversync_quarantine WHEN ${OUTCOMES_KEPT} > 0 BEGIN
   INSERT INTO _oversync_outcomes(schema_name, table_name, key_json, op, outcome, code)
   VALUES (NEW.schema_name, NEW.table_name, NEW.key_json, NEW.op, 'rejected', NEW.code);
   DELETE FROM _oversync_outcomes WHERE seq <= (SELECT MAX(seq) FROM _oversync_outcomes) - ${OUTCOMES_KEPT};
