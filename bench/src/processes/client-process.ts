@@ -4,6 +4,8 @@ import { makeBenchRows } from '../bench-rows.ts';
 import { attachNow, type BenchDevice, type BenchDeviceOptions, openBenchDevice } from './bench-device.ts';
 import { serveParent } from './ipc.ts';
 
+const ROWS_PER_PAGE = 1000;
+
 let device: BenchDevice | undefined;
 
 serveParent({
@@ -11,7 +13,7 @@ serveParent({
     device = await openBenchDevice(options);
   },
   insert: (range: { readonly from: number; readonly count: number }) => {
-    insertInOneTransaction(current().driver.database, makeBenchRows(range.count, range.from));
+    insertInPages(range);
     return Promise.resolve();
   },
   attach: (user: string) => time(() => attachNow(current(), user)),
@@ -24,6 +26,13 @@ serveParent({
     device = undefined;
   },
 });
+
+/** Rows are made page by page, so that the memory noted for this process is that of the client. */
+function insertInPages({ from, count }: { readonly from: number; readonly count: number }): void {
+  for (let first = from; first < from + count; first += ROWS_PER_PAGE) {
+    insertInOneTransaction(current().driver.database, makeBenchRows(Math.min(ROWS_PER_PAGE, from + count - first), first));
+  }
+}
 
 async function pushAll({ client }: BenchDevice): Promise<void> {
   while ((await client.pendingSyncStatus()).pendingRowCount > 0) await client.pushPending();
