@@ -19,6 +19,7 @@ interface CommandOptions {
   readonly keepDb: boolean;
   readonly cleanup: boolean;
   readonly timeScale: number;
+  readonly patience: number;
 }
 
 const options = new Command()
@@ -40,6 +41,7 @@ const options = new Command()
   .option('--keep-db', 'leave the data of a PostgreSQL that was started here', false)
   .option('--no-cleanup', 'leave the rows and the files of the simulated users')
   .option('--time-scale <factor>', 'length of the scenarios that last minutes by design', readScale, 1)
+  .option('--patience <factor>', 'lengthens what has to happen within seconds, for slow machines', readPatience, 1)
   .parse()
   .opts<CommandOptions>();
 
@@ -57,6 +59,7 @@ try {
     isVerifying: options.verify,
     isCleaning: options.cleanup,
     timeScale: options.timeScale,
+    patience: options.patience,
     onResult: print,
   });
   if (options.output !== undefined) await writeFile(options.output, `${JSON.stringify(report, null, 2)}\n`);
@@ -89,5 +92,11 @@ function readParallel(text: string): number {
 function readScale(text: string): number {
   const factor = Number(text);
   if (!(factor > 0 && factor <= 1)) throw new InvalidArgumentError('a number above 0, at most 1');
+  return factor;
+}
+
+function readPatience(text: string): number {
+  const factor = Number(text);
+  if (!(factor >= 1 && factor <= 100)) throw new InvalidArgumentError('a number from 1 to 100');
   return factor;
 }

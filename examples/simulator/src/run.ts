@@ -56,22 +56,26 @@ export async function runScenario(
 ): Promise<ScenarioResult> {
   const start = performance.now();
   const simulation = new Simulation(environment, settings, name);
-  let error: unknown;
+  let error: Error | undefined;
   let counts: Readonly<Record<string, number>> = {};
   try {
     await scenario(simulation);
   } catch (failure) {
-    error = failure;
+    error = asError(failure);
   }
   try {
     counts = { ...(await simulation.counts()), ...(await sumOfRows(environment, simulation)) };
     await simulation.end();
   } catch (failure) {
-    error ??= failure;
+    error ??= asError(failure);
   }
   const durationMs = Math.round(performance.now() - start);
   if (error === undefined) return { scenario: name, status: 'passed', durationMs, counts };
-  return { scenario: name, status: 'failed', durationMs, counts, error: error instanceof Error ? error.message : String(error) };
+  return { scenario: name, status: 'failed', durationMs, counts, error: error.message };
+}
+
+function asError(failure: unknown): Error {
+  return failure instanceof Error ? failure : new Error(String(failure));
 }
 
 /** Rows of all users of the run on the server, per table that has any. */

@@ -6,6 +6,7 @@ import type { SyncClientOptions } from '@oversync/client';
 
 import { SimulatedApp } from './app.ts';
 import type { Environment } from './environment.ts';
+import { ARRIVAL_TIMEOUT_MS } from './limits.ts';
 
 /** Settings of a run that scenarios look at. */
 export interface SimulationSettings {
@@ -13,6 +14,8 @@ export interface SimulationSettings {
   readonly isVerifying: boolean;
   /** Shortens the scenarios that last minutes by design; 1 is their real length. */
   readonly timeScale: number;
+  /** Lengthens the times in which something has to happen, for machines that do much else; 1 is what is promised. */
+  readonly patience: number;
   /** Remove files and, where the database is not thrown away, the rows of the users. */
   readonly isCleaning: boolean;
 }
@@ -40,6 +43,11 @@ export class Simulation {
     this.settings = settings;
     this.#name = name;
     this.#folder = join(environment.folder, `${name}-${randomUUID()}`);
+  }
+
+  /** How long a change may take to reach a device that waits for it, in milliseconds. */
+  get arrivalTimeoutMs(): number {
+    return ARRIVAL_TIMEOUT_MS * this.settings.patience;
   }
 
   /** A user of this run only. */

@@ -1,5 +1,7 @@
-import { deepStrictEqual, equal, ok, rejects } from 'node:assert/strict';
+import { deepStrictEqual, equal, ok } from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
+
+import { isSyncError } from '@oversync/client';
 
 import type { SimulatedApp } from '../app.ts';
 import { microseconds } from '../canonical-rows.ts';
@@ -109,13 +111,22 @@ async function pushThroughCrashes(app: SimulatedApp): Promise<void> {
   equal((await app.client.lastBundleSeqSeen()) - checkpointBefore, 1n, 'bundles over both crashes');
 }
 
+/** Ends the application while this request is on its way. */
 async function crashAt(app: SimulatedApp, request: string): Promise<void> {
-  app.network.interfere = (name) => {
-    if (name === request) throw new TypeError('the process ends here');
-  };
-  await rejects(app.client.pushPending(), { code: 'transport_failed' });
-  app.network.interfere = null;
-  await app.restart();
+  const reached = app.network.hold(request);
+  const [push] = await Promise.all([settled(app.client.pushPending()), reached.then(() => app.restart())]);
+  equal(push, 'client_closed');
+}
+
+/** The code that the call fails with. */
+async function settled(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+    return 'done';
+  } catch (error) {
+    if (!isSyncError(error)) throw error;
+    return error.code;
+  }
 }
 
 async function recoverBySnapshot(app: SimulatedApp): Promise<void> {

@@ -2,7 +2,6 @@ import { equal, ok } from 'node:assert/strict';
 
 import type { SimulatedApp } from '../app.ts';
 import { addUser } from '../domain.ts';
-import { ARRIVAL_TIMEOUT_MS } from '../limits.ts';
 import { isEqual } from '../verify.ts';
 import { waitFor } from '../wait.ts';
 import type { Scenario } from './scenario.ts';
@@ -16,7 +15,7 @@ export const offlineOnline: Scenario = async (simulation) => {
   const loop = { bundleChangeWatchReconnectMinMs: 50, backoffMinMs: 50 };
   for (const app of [first, second]) app.startLoop(loop);
   const agree = (what: string): Promise<void> =>
-    waitFor(what, ARRIVAL_TIMEOUT_MS, () => isEqual(simulation, user, [first, second]));
+    waitFor(what, simulation.arrivalTimeoutMs, () => isEqual(simulation, user, [first, second]));
 
   for (let cycle = 1; cycle <= CYCLES; cycle += 1) {
     const edited = await first.write((tx) => addUser(tx, `Online ${cycle}`));
@@ -29,12 +28,12 @@ export const offlineOnline: Scenario = async (simulation) => {
     await first.run("UPDATE users SET name = name || ', edited' WHERE id = ?", edited);
     await first.run('DELETE FROM users WHERE id = ?', removed);
     await second.write((tx) => addUser(tx, `Meanwhile ${cycle}`));
-    await waitFor('the other device sends', ARRIVAL_TIMEOUT_MS, async () => (await second.screen()).badge === 0);
+    await waitFor('the other device sends', simulation.arrivalTimeoutMs, async () => (await second.screen()).badge === 0);
     await assertWaiting(first, 3);
     await first.restart();
     await assertWaiting(first, 3);
     first.startLoop(loop);
-    await waitFor('the loop rests', ARRIVAL_TIMEOUT_MS, () => first.client.start().state === 'offline');
+    await waitFor('the loop rests', simulation.arrivalTimeoutMs, () => first.client.start().state === 'offline');
     equal(first.network.requests.length, sentBefore, 'requests without a network');
     ok(first.network.refusedCount - refusedBefore <= 1, 'busy requests without a network');
     first.network.switchTo(true);

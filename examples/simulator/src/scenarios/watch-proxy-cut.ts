@@ -15,6 +15,10 @@ const RECONNECT_MIN_MS = 1000;
 /** What a reconnect may take beside its delay, in milliseconds; not scaled, because the machine is as slow as ever. */
 const RECONNECT_SLACK_MS = 2000;
 
+/** A delay that doubled would pass this many times the first one after three cuts. */
+const GROWN = 4;
+const GROWN_SLACK_MS = 500;
+
 /** A proxy that lets no connection live long, with commits all the while. */
 export const watchProxyCut: Scenario = async (simulation) => {
   const scaled = (ms: number): number => Math.max(1, Math.round(ms * simulation.settings.timeScale));
@@ -36,17 +40,19 @@ export const watchProxyCut: Scenario = async (simulation) => {
   } finally {
     clearInterval(cutting);
   }
-  await shows(watcher, `Commit ${commits}`);
+  await shows(simulation, watcher, `Commit ${commits}`);
   await streams(simulation, relay, 1);
   await loop.stop();
   equal((await watcher.list("SELECT id FROM users WHERE name LIKE 'Commit %'")).length, commits);
-  assertGaps(relay, reconnectMinMs + RECONNECT_SLACK_MS);
+  assertGaps(relay, reconnectMinMs, RECONNECT_SLACK_MS * simulation.settings.patience);
   await assertEqual(simulation, user, [watcher]);
 };
 
-/** Every cut is followed by a new stream within the same bound: were the delay to grow, the last ones would not be. */
-function assertGaps(relay: Relay, boundMs: number): void {
+/** Every cut is followed by a new stream within one bound, and the last delays are as short as the first: they do not double. */
+function assertGaps(relay: Relay, reconnectMinMs: number, slackMs: number): void {
   const gaps = relay.cutAt.map((cut) => (relay.openedAt.find((opened) => opened > cut) ?? Infinity) - cut);
+  const listed = `gaps in ms: ${gaps.map(Math.round).join(', ')}`;
   ok(gaps.length >= 4, `the stream was cut ${gaps.length} times`);
-  ok(Math.max(...gaps) <= boundMs, `gaps in ms: ${gaps.map(Math.round).join(', ')}`);
+  ok(Math.max(...gaps) <= reconnectMinMs + slackMs, listed);
+  ok(Math.min(...gaps.slice(-3)) <= GROWN * reconnectMinMs + GROWN_SLACK_MS, listed);
 }

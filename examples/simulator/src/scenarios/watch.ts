@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 
 import type { SimulatedApp } from '../app.ts';
 import { addUser } from '../domain.ts';
-import { ARRIVAL_TIMEOUT_MS } from '../limits.ts';
 import { Relay } from '../relay.ts';
 import type { Simulation } from '../simulation.ts';
 import { assertEqual } from '../verify.ts';
@@ -27,12 +26,12 @@ export async function openRelay(simulation: Simulation): Promise<Relay> {
 /** Waits until the server holds so many streams; where it does not tell, until so many pass the relay. */
 export function streams(simulation: Simulation, relay: Relay, count: number): Promise<void> {
   const read = (): number => simulation.environment.streamCount() ?? relay.openStreams;
-  return waitFor(`${count} watch streams`, ARRIVAL_TIMEOUT_MS, () => read() === count && relay.openStreams === count);
+  return waitFor(`${count} watch streams`, simulation.arrivalTimeoutMs, () => read() === count && relay.openStreams === count);
 }
 
-export function shows(app: SimulatedApp, name: string): Promise<void> {
+export function shows(simulation: Simulation, app: SimulatedApp, name: string): Promise<void> {
   const sql = 'SELECT id FROM users WHERE name = ?';
-  return waitFor(`${name} on ${app.name}`, ARRIVAL_TIMEOUT_MS, async () => (await app.list(sql, name)).length === 1);
+  return waitFor(`${name} on ${app.name}`, simulation.arrivalTimeoutMs, async () => (await app.list(sql, name)).length === 1);
 }
 
 interface Pair {
@@ -58,7 +57,7 @@ export const watchPeerPush: Scenario = async (simulation) => {
   const pulls = watcher.network.count(PULL);
   await writer.write((tx) => addUser(tx, 'From a peer'));
   await writer.client.sync();
-  await shows(watcher, 'From a peer');
+  await shows(simulation, watcher, 'From a peer');
   ok(watcher.network.count(PULL) - pulls <= 2, 'pulls beside the event');
   await loop.stop();
   await assertEqual(simulation, user, [watcher, writer]);
@@ -70,7 +69,7 @@ export const watchServerOriginated: Scenario = async (simulation) => {
   const loop = watcher.startLoop();
   await streams(simulation, relay, 1);
   await simulation.environment.backOffice.write(user, SERVER_INSERT, [randomUUID(), 'From the server']);
-  await shows(watcher, 'From the server');
+  await shows(simulation, watcher, 'From the server');
   await loop.stop();
   await writer.client.sync();
   await assertEqual(simulation, user, [watcher, writer]);
@@ -87,7 +86,7 @@ export const watchReconnectCatchUp: Scenario = async (simulation) => {
   await writer.client.sync();
   const checkpoint = await watcher.client.lastBundleSeqSeen();
   const second = watcher.startLoop();
-  await shows(watcher, 'While away');
+  await shows(simulation, watcher, 'While away');
   equal(relay.watchQueries.at(-1)?.get('after_bundle_seq'), String(checkpoint));
   await second.stop();
   await assertEqual(simulation, user, [watcher, writer]);
@@ -102,7 +101,7 @@ async function convergesByPolling(
   const loop = watcher.startLoop({ automaticDownloadIntervalMs: POLL_INTERVAL_MS, ...options });
   await writer.write((tx) => addUser(tx, 'Found by polling'));
   await writer.client.sync();
-  await shows(watcher, 'Found by polling');
+  await shows(simulation, watcher, 'Found by polling');
   await loop.stop();
   equal(relay.countOf('/sync/watch'), 0, 'watch requests');
   await assertEqual(simulation, user, [watcher, writer]);
@@ -139,7 +138,7 @@ export const watchManyClientsConverge: Scenario = async (simulation) => {
   await streams(simulation, relay, WATCHERS);
   await writer.write((tx) => addUser(tx, 'For everybody'));
   await writer.client.sync();
-  await Promise.all(watchers.map((app) => shows(app, 'For everybody')));
+  await Promise.all(watchers.map((app) => shows(simulation, app, 'For everybody')));
   await Promise.all(loops.map((loop) => loop.stop()));
   await streams(simulation, relay, 0);
   await assertEqual(simulation, user, [writer, ...watchers]);
