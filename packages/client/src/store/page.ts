@@ -33,8 +33,12 @@ import {
 } from './page.sql.ts';
 import { CREATE_WORK_TABLES, EMPTY_WORK_TABLES } from './temp-tables.sql.ts';
 
-/** The payload that the column expressions read. */
+/** The payload that the column expressions read, of tables with BLOBs. */
 export const PAGE_PAYLOAD = 'COALESCE(p.sql_payload, p.payload)';
+
+function payloadOf(table: LocalTable): string {
+  return needsHexPayload(table) ? PAGE_PAYLOAD : 'p.payload';
+}
 
 /** Rows loaded by one call: keeps parameter lists and held payloads small. */
 const LOAD_ROWS = 500;
@@ -154,7 +158,7 @@ export async function loadPageTables(tx: SqliteTx, schema: LocalSchema): Promise
 /** Parameter: table. */
 function upsertSql(table: LocalTable): string {
   return (
-    `${insertIntoSql(table)} SELECT ${wireValuesSql(table, PAGE_PAYLOAD)} FROM temp._oversync_page p ` +
+    `${insertIntoSql(table)} SELECT ${wireValuesSql(table, payloadOf(table))} FROM temp._oversync_page p ` +
     `WHERE p.table_name = ? AND p.verdict IN (0, 2) AND p.op <> 'DELETE' ORDER BY p.ordinal ${upsertClauseSql(table)}`
   );
 }
@@ -172,7 +176,7 @@ function settleEqualSql(table: LocalTable): string {
   const key = quoteIdentifier(table.key.name);
   const isEqual =
     `EXISTS (SELECT 1 FROM ${tableSql(table)} x WHERE x.${key} = ${keyValueSql(table, 'p.key_json')} ` +
-    `AND ${equalsWireSql(table, 'x', PAGE_PAYLOAD)})`;
+    `AND ${equalsWireSql(table, 'x', payloadOf(table))})`;
   return (
     `UPDATE temp._oversync_page SET verdict = 2 WHERE ordinal IN (SELECT p.ordinal FROM temp._oversync_page p ` +
     `JOIN _sync_dirty_rows d ON d.table_name = p.table_name AND d.key_json = p.key_json ` +

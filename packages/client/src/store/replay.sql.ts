@@ -1,13 +1,27 @@
 /* Statements of the replay (client.md 6.6). Verdict 3 = the uploaded row was edited since: keep the local row and queue it again. */
 
-/** Joins the committed rows with what was uploaded. */
+/**
+ * Bundle sequence. The committed rows with their place in the upload: servers commit in the order of the upload, so both usually have the
+ * same ordinal, and no row of the page has to be written twice.
+ */
+export const PAGE_FROM_COMMITTED = `
+INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version, payload, uploaded_ordinal)
+SELECT b.row_ordinal, b.table_name, b.key_json, b.op, b.row_version, b.payload, o.row_ordinal
+FROM _oversync_bundle_stage b LEFT JOIN _sync_outbox_rows o
+ON o.source_bundle_id = (SELECT source_bundle_id FROM _sync_outbox_bundle) AND o.row_ordinal = b.row_ordinal
+  AND o.table_name = b.table_name AND o.key_json = b.key_json
+WHERE b.bundle_seq = ? ORDER BY b.row_ordinal`;
+
+/** Whether rows are left whose place in the upload is not known. */
+export const HAS_UNMARKED = 'SELECT EXISTS (SELECT 1 FROM temp._oversync_page WHERE uploaded_ordinal IS NULL)';
+
+/** Joins them with what was uploaded. */
 export const MARK_UPLOADED = `
 UPDATE temp._oversync_page SET uploaded_ordinal = o.row_ordinal FROM _sync_outbox_rows o
-WHERE temp._oversync_page.table_name = o.table_name AND temp._oversync_page.key_json = o.key_json`;
+WHERE uploaded_ordinal IS NULL AND temp._oversync_page.table_name = o.table_name AND temp._oversync_page.key_json = o.key_json`;
 
-/** Tables of the committed rows. */
-export const COMMITTED_TABLES = 'SELECT DISTINCT table_name FROM temp._oversync_page';
-export const COUNT_PAGE = 'SELECT count(*) FROM temp._oversync_page';
+/** Tables of the committed rows, and how many rows each has. */
+export const COMMITTED_TABLES = 'SELECT table_name, count(*) FROM temp._oversync_page GROUP BY table_name';
 export const COUNT_REQUEUED = 'SELECT count(*) FROM temp._oversync_page WHERE verdict = 3';
 
 /** Schema. Row state of the kept rows: the server has the committed version. */

@@ -15,19 +15,20 @@ import { loadImages } from './images.ts';
 import type { RowIdentity } from './images.ts';
 import { recordReplayOutcomes } from './outcomes.ts';
 import { clearOutbox } from './outbox.ts';
-import { emptyPage, judgePage, loadPage, loadPageFromStage, loadPageTables, loadPending, writePage } from './page.ts';
+import { emptyPage, fillSqlPayloads, judgePage, loadPage, loadPageTables, loadPending, writePage } from './page.ts';
 import type { Pending } from './page.ts';
 import {
   ACCEPT_ORDINALS,
   ADVANCE_CHECKPOINT,
   CLEAR_LEASE,
   COMMITTED_TABLES,
-  COUNT_PAGE,
   COUNT_REQUEUED,
   DROP_ACCEPTED_DIRTY,
   DROP_REQUEUED_BASES,
+  HAS_UNMARKED,
   MARK_UPLOADED,
   NEWER_IMAGES,
+  PAGE_FROM_COMMITTED,
   SAVE_REQUEUED_STATE,
   UNEXPLAINED_ORDINALS,
 } from './replay.sql.ts';
@@ -75,11 +76,12 @@ async function replay(tx: SqliteTx, schema: LocalSchema, input: ReplayInput, mod
   await beginApply(tx);
   const log = new QuarantineLog(input.quarantineMax);
   const pending = await loadCommitted(tx, schema, input);
-  const tables = (await tx.all(COMMITTED_TABLES)).map((row) => textColumn(row, 0));
-  const committedRowCount = countColumn(onlyRow(await tx.all(COUNT_PAGE)), 0);
+  const committed = await tx.all(COMMITTED_TABLES);
+  const tables = committed.map((row) => textColumn(row, 0));
+  const committedRowCount = committed.reduce((sum, row) => sum + countColumn(row, 1), 0);
   const contestedRowCount = await judgePage(tx, schema, { ...pending, hasFrozen: false });
-  await judgeUploaded(tx, schema, input);
-  const requeuedRowCount = await requeue(tx, schema);
+  const hasEdits = await judgeUploaded(tx, schema, input, tables);
+  const requeuedRowCount = hasEdits ? await requeue(tx, schema) : 0;
   if (pending.hasDirty) await tx.run(DROP_ACCEPTED_DIRTY, [schema.name]);
   const newer = pending.hasBases ? await loadNewerImages(tx, schema) : [];
   const written = mode === 'set' ? await writePage(tx, schema, pending) : await writePageCarefully(tx, schema, pending, log);
@@ -108,17 +110,24 @@ async function checkOutbox(tx: SqliteTx, input: ReplayInput): Promise<void> {
 
 async function loadCommitted(tx: SqliteTx, schema: LocalSchema, input: ReplayInput): Promise<Pending> {
   await emptyPage(tx);
-  if ('staged' in input.bundle) await loadPageFromStage(tx, schema, input.outbox.bundleSeq);
-  else await loadPage(tx, schema, input.bundle.rows);
-  await tx.run(MARK_UPLOADED);
+  if ('staged' in input.bundle) {
+    await tx.run(PAGE_FROM_COMMITTED, [input.outbox.bundleSeq]);
+    await fillSqlPayloads(tx, schema);
+  } else await loadPage(tx, schema, input.bundle.rows);
+  if (countColumn(onlyRow(await tx.all(HAS_UNMARKED)), 0) === 1) await tx.run(MARK_UPLOADED);
   return loadPending(tx);
 }
 
-async function judgeUploaded(tx: SqliteTx, schema: LocalSchema, input: ReplayInput): Promise<void> {
-  for (const { table } of await loadPageTables(tx, schema)) {
-    await tx.run(judgeUploadedSql(table), [input.outbox.sourceBundleId, schema.name, table.wireName]);
+/** True when rows were found that are no longer what was uploaded. */
+async function judgeUploaded(tx: SqliteTx, schema: LocalSchema, input: ReplayInput, tables: readonly string[]): Promise<boolean> {
+  let differences = 0;
+  for (const table of schema.tables) {
+    if (!tables.includes(table.wireName)) continue;
+    const params = [input.outbox.sourceBundleId, schema.name, table.wireName];
+    differences += (await tx.run(judgeUploadedSql(table), params)).changes;
   }
-  if (countColumn(onlyRow(await tx.all(COUNT_REQUEUED)), 0) > 0) await acceptEqualValues(tx, schema);
+  if (differences > 0) await acceptEqualValues(tx, schema);
+  return differences > 0;
 }
 
 /** A live row nobody edited may still differ in text: another client captured it, or a column was added. Then values decide. */
