@@ -15,7 +15,7 @@ import { applyBundles } from '../store/apply-bundles.ts';
 import { clearBundleStage, stageBundleRows } from '../store/bundle-stage.ts';
 import { loadClientState } from '../store/client-state.ts';
 import { countPending } from '../store/counts.ts';
-import type { PulledBundle, QuarantineRef } from '../store/store-types.ts';
+import type { DeferReason, PulledBundle, QuarantineRef } from '../store/store-types.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { emitProgress, emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
@@ -35,7 +35,7 @@ export interface RemoteReport {
   readonly contested: number;
   readonly quarantined: readonly QuarantineRef[];
   /** The bundle that waits for the next push, and why. */
-  readonly deferred?: { readonly bundleSeq: bigint; readonly reason: 'pending_local_delete' };
+  readonly deferred?: { readonly bundleSeq: bigint; readonly reason: DeferReason };
 }
 
 type RecoveryReason = 'history_pruned' | 'checkpoint_ahead' | 'apply_failed';
@@ -43,7 +43,7 @@ type RecoveryReason = 'history_pruned' | 'checkpoint_ahead' | 'apply_failed';
 /** How the pages of a call ended. */
 type PullEnd =
   | { readonly kind: 'atTarget' }
-  | { readonly kind: 'deferred'; readonly bundleSeq: bigint }
+  | { readonly kind: 'deferred'; readonly bundleSeq: bigint; readonly reason: DeferReason }
   | { readonly kind: 'recover'; readonly reason: RecoveryReason };
 
 /** A bundle could not be applied now; unwinds the reading of the page. */
@@ -68,7 +68,7 @@ export async function runPull(call: Call, capabilities: ServerCapabilities): Pro
   const status = await loadSyncStatus(call.engine);
   const common = { status, contested: status.contestedRowCount, quarantined: [...call.quarantined] };
   if (end.kind === 'deferred') {
-    return { outcome: 'deferred', ...common, deferred: { bundleSeq: end.bundleSeq, reason: 'pending_local_delete' } };
+    return { outcome: 'deferred', ...common, deferred: { bundleSeq: end.bundleSeq, reason: end.reason } };
   }
   return { outcome: run.hasApplied ? 'applied_incremental' : 'already_at_target', ...common };
 }
@@ -235,10 +235,10 @@ class PullRun {
   }
 }
 
-function stoppedEnd(stopped: { readonly reason: 'pending_local_delete' | 'apply_failed'; readonly bundleSeq: bigint }): PullEnd {
+function stoppedEnd(stopped: { readonly reason: DeferReason | 'apply_failed'; readonly bundleSeq: bigint }): PullEnd {
   return stopped.reason === 'apply_failed'
     ? { kind: 'recover', reason: 'apply_failed' }
-    : { kind: 'deferred', bundleSeq: stopped.bundleSeq };
+    : { kind: 'deferred', bundleSeq: stopped.bundleSeq, reason: stopped.reason };
 }
 
 function recoveryOf(refusal: Refusal): PullEnd {

@@ -17,6 +17,7 @@ import type { Call, CallOptions } from './engine.ts';
 import { emitProgress, emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
 import { runPull } from './pull.ts';
 import { askServer } from './server-requests.ts';
+import { loadPendingStatus } from './status.ts';
 import { capabilitiesOf, passGate, pullToStable } from './sync.ts';
 import { loseCheckpoint } from './transitions.ts';
 import { verifyError, verifyTable } from './verify-table.ts';
@@ -93,12 +94,16 @@ async function beginRun(call: Call): Promise<VerifyRun> {
   if (!(await sortsAsServer(call.engine.driver))) throw notSupported('encoding');
   const pulled =
     gate.kind === 'recover' ? await pullToStable(call, { uploads: false, downloads: false }) : await runPull(call, capabilities);
-  if (pulled.outcome === 'deferred') {
-    throw new SyncError('dirty_state_rejected', { details: { dirtyCount: pulled.status.pending.pendingRowCount } });
-  }
+  if (pulled.outcome === 'deferred') throw await pushFirst(call);
   const { lifecycle } = await loadClientState(call.engine.driver);
   const bundleSeq = 'lastBundleSeqSeen' in lifecycle ? lifecycle.lastBundleSeqSeen : 0n;
   return { call, capabilities, sourceId: lifecycle.sourceId, bundleSeq };
+}
+
+/** Unsent rows stand in the way of rows of the server. */
+async function pushFirst(call: Call): Promise<SyncError> {
+  const { pendingRowCount } = await loadPendingStatus(call.engine);
+  return new SyncError('dirty_state_rejected', { details: { dirtyCount: pendingRowCount } });
 }
 
 function notSupported(feature: string): SyncError {
@@ -135,7 +140,8 @@ async function repairDifferences(run: VerifyRun, report: VerifyReport): Promise<
     tables,
     quarantineMax,
   });
-  if (result === null) {
+  if (result === 'deferred') throw await pushFirst(call);
+  if (result === 'failed') {
     await loseCheckpoint(call, 'apply_failed');
     throw new SyncError('rebuild_required', { details: { reason: 'apply_failed' } });
   }

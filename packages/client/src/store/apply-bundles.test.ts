@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest';
 
+import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
 import { checkIncomingRows } from '../rules/check-incoming.ts';
 import { applyBundles } from './apply-bundles.ts';
 import { stageBundleRows } from './bundle-stage.ts';
 import { loadClientState } from './client-state.ts';
+import { freezeOutbox } from './freeze.ts';
 import type { PulledBundle } from './store-types.ts';
-import { APPLY, dirty, openAttached, query, serverRow } from './test-local.ts';
+import { APPLY, FREEZE, dirty, openAttached, query, serverRow } from './test-local.ts';
 import type { Local } from './test-local.ts';
 import type { IncomingRow } from '../rules/incoming-row.ts';
 
@@ -22,6 +24,29 @@ async function checkpoint(local: Local): Promise<bigint> {
   const { lifecycle, applyMode } = await loadClientState(local.driver);
   expect(applyMode).toBe(0);
   return 'lastBundleSeqSeen' in lifecycle ? lifecycle.lastBundleSeqSeen : -1n;
+}
+
+/** The most rows that one statement has handed over. */
+class HeldRows {
+  most = 0;
+  readonly driver: SqliteDriver;
+
+  constructor(inner: SqliteDriver) {
+    const count = (tx: SqliteTx): SqliteTx => ({
+      exec: (sql) => tx.exec(sql),
+      run: (sql, params) => tx.run(sql, params),
+      all: async (sql, params) => {
+        const rows = await tx.all(sql, params);
+        this.most = Math.max(this.most, rows.length);
+        return rows;
+      },
+    });
+    this.driver = {
+      ...count(inner),
+      databaseId: () => inner.databaseId(),
+      transaction: (mode, fn) => inner.transaction(mode, (tx) => fn(count(tx))),
+    };
+  }
 }
 
 describe('applying pulled bundles', () => {
@@ -226,6 +251,17 @@ describe('applying pulled bundles', () => {
     expect(await checkpoint(local)).toBe(1n);
   });
 
+  test('[T83] a unique value held by a frozen row waits for its push instead of asking for a rebuild', async () => {
+    const local = await openAttached(USERS);
+    local.driver.database.exec(`INSERT INTO users VALUES ('mine', 'M', 'x')`);
+    await freezeOutbox(local.driver, local.schema, FREEZE);
+    const theirs = bundle(local, 2n, serverRow('users', 'theirs', 2n, { name: 'T', email: 'x' }));
+    const result = await applyBundles(local.driver, local.schema, [bundle(local, 1n), theirs], APPLY);
+    expect(result).toMatchObject({ stopped: { reason: 'pending_push', bundleSeq: 2n }, quarantined: [] });
+    expect(query(local, 'SELECT id FROM users')).toEqual([{ id: 'mine' }]);
+    expect(await checkpoint(local)).toBe(1n);
+  });
+
   test('[T82] `reject` refuses inside the transaction', async () => {
     const local = await openAttached(USERS);
     local.driver.database.exec(`INSERT INTO users VALUES ('a', 'A', NULL)`);
@@ -340,6 +376,21 @@ describe('applying pulled bundles', () => {
       { n: 300, blobs: 150, hex: 'FF' },
     ]);
     expect(query(local, 'SELECT count(*) AS n FROM temp._oversync_page')).toEqual([{ n: 0 }]);
+  });
+
+  test('[T84] [K38] 200,000 rows that refer to each other without an index are applied without holding them', async () => {
+    const local = await openAttached('CREATE TABLE nodes (id TEXT PRIMARY KEY NOT NULL, parent TEXT REFERENCES nodes(id))');
+    local.driver.database.exec(`WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199999)
+      INSERT INTO _oversync_bundle_stage(bundle_seq, row_ordinal, schema_name, table_name, key_json, op, row_version, payload)
+      SELECT 5, i, 'main', 'nodes', json_object('id', 'n' || i), 'INSERT', 5, json_object('id', 'n' || i, 'parent', 'n' || ((i + 1) % 200000)) FROM n`);
+    const held = new HeldRows(local.driver);
+    const result = await applyBundles(held.driver, local.schema, [{ bundleSeq: 5n, staged: true }], APPLY);
+    expect(result).toMatchObject({ lastBundleSeqSeen: 5n, appliedBundleCount: 1, stopped: null });
+    expect(query(local, 'SELECT count(*) AS n, (SELECT count(*) FROM _sync_row_state) AS s FROM nodes')).toEqual([
+      { n: 200_000, s: 200_000 },
+    ]);
+    expect(held.most).toBeLessThanOrEqual(APPLY.page.rowsMax);
+    expect(query(local, "SELECT name FROM sqlite_schema WHERE name LIKE '%oversync_reference%'")).toEqual([]);
   });
 
   test('a key that comes back in a later bundle of the same transaction ends with the later row', async () => {

@@ -6,11 +6,12 @@ import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
 import { DeferredBundle, UnexplainedFailure, writePageCarefully } from './careful-apply.ts';
 import { quarantineCascaded } from './cascades.ts';
-import { bigintColumn, onlyRow } from './columns.ts';
+import { bigintColumn, countColumn, onlyRow } from './columns.ts';
 import { countPending } from './counts.ts';
 import { emptyPage, judgePage, loadPage, loadPageFromStage, loadPending, writePage } from './page.ts';
+import { withReferenceIndexes } from './reference-indexes.ts';
 import { QuarantineLog } from './set-aside.ts';
-import type { ApplyInput, ApplyResult, PageBounds, PulledBundle, QuarantineRef } from './store-types.ts';
+import type { ApplyInput, ApplyResult, DeferReason, PageBounds, PulledBundle, QuarantineRef } from './store-types.ts';
 import { beginApply, setApplyMode, translatingFaults } from './transaction.ts';
 
 type Mode = 'set' | 'careful';
@@ -89,7 +90,7 @@ class Applier {
   }
 
   /** The second try of one bundle: set-based once more if it was only a member of a group, then row by row. */
-  async #applyAlone(bundle: PulledBundle, wasGrouped: boolean): Promise<'pending_local_delete' | 'apply_failed' | null> {
+  async #applyAlone(bundle: PulledBundle, wasGrouped: boolean): Promise<DeferReason | 'apply_failed' | null> {
     for (const mode of wasGrouped ? (['set', 'careful'] as const) : (['careful'] as const)) {
       try {
         await this.#commit([bundle], mode);
@@ -162,7 +163,10 @@ async function applyInOrder(
     const hasPending = found.hasDirty || found.hasFrozen || found.hasQuarantined;
     contestedRowCount += await judgePage(tx, schema, found);
     const pending = { ...found, hasBases: found.hasBases || hasPending };
-    const written = mode === 'set' ? await writePage(tx, schema, pending) : await writePageCarefully(tx, schema, pending, log);
+    const rowCount = 'staged' in run ? await countPage(tx) : run.rows.length;
+    const written = await withReferenceIndexes(tx, schema, rowCount, () =>
+      mode === 'set' ? writePage(tx, schema, pending) : writePageCarefully(tx, schema, pending, log),
+    );
     if (found.hasDirty) await quarantineCascaded(tx, schema, written, 'pull', log);
     for (const { table, hasUpserts, hasDeletes } of written) if (hasUpserts || hasDeletes) tables.add(table.wireName);
   }
@@ -202,6 +206,10 @@ async function checkNothingPending(tx: SqliteTx): Promise<void> {
   const { dirty, outbox } = await countPending(tx);
   if (dirty > 0) throw new SyncError('dirty_state_rejected', { details: { dirtyCount: dirty } });
   if (outbox > 0) throw new SyncError('pending_push_replay', { details: { outboundCount: outbox } });
+}
+
+async function countPage(tx: SqliteTx): Promise<number> {
+  return countColumn(onlyRow(await tx.all('SELECT count(*) FROM temp._oversync_page')), 0);
 }
 
 async function raiseCheckpoint(tx: SqliteTx, bundleSeq: bigint): Promise<bigint> {

@@ -25,6 +25,10 @@ function silently(local: Local, sql: string): void {
   local.driver.database.exec(`UPDATE _sync_apply_state SET apply_mode = 1; ${sql}; UPDATE _sync_apply_state SET apply_mode = 0`);
 }
 
+const unused = (): never => {
+  throw new Error('not expected');
+};
+
 const short = (local: Local): unknown[] => dirty(local).map((row) => [row[1], row[2], row[3], row[5]]);
 
 describe('capture', () => {
@@ -255,6 +259,39 @@ describe('opening', () => {
     await openLocalSchema(local.driver, config, countingRandom());
     expect(captured()).toEqual(expected);
   });
+
+  test('[T8] a hundred thousand existing rows are captured by one statement per table', async () => {
+    const local = await openLocal(USERS, { tables: [] });
+    local.driver.database.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+      INSERT INTO users SELECT printf('u%06d', i), 'name', NULL FROM n;
+      UPDATE _sync_attachment_state SET current_source_id = ''; DELETE FROM _sync_source_state`);
+    const config = { schema: 'main', tables: [{ tableName: 'users', syncKeyColumnName: 'id' }] };
+    const { schema } = await openLocalSchema(local.driver, config, countingRandom());
+    expect(
+      query(local, 'SELECT count(*) AS n, min(dirty_ordinal) AS low, max(dirty_ordinal) AS high FROM _sync_dirty_rows'),
+    ).toEqual([{ n: 100_000, low: 1, high: 100_000 }]);
+    const statements: string[] = [];
+    const tx = { exec: unused, all: unused, run: (sql: string) => Promise.resolve({ changes: statements.push(sql) }) };
+    await captureExistingRows(tx, schema);
+    expect(statements).toHaveLength(1);
+  });
+
+  test.each(['NOCASE', 'RTRIM'])(
+    'a key under the collation %s is refused: two rows of the server would be one here',
+    async (collation) => {
+      for (const ddl of [
+        `CREATE TABLE users (id TEXT COLLATE ${collation} PRIMARY KEY NOT NULL)`,
+        `CREATE TABLE users (id TEXT NOT NULL, PRIMARY KEY (id COLLATE ${collation}))`,
+        `CREATE TABLE users (id TEXT COLLATE ${collation} PRIMARY KEY NOT NULL) WITHOUT ROWID`,
+      ]) {
+        await expect(openLocal(ddl)).rejects.toMatchObject({
+          code: 'config_invalid',
+          details: { violations: [{ code: 'key_collation_unsupported', table: 'users', column: 'id' }] },
+        });
+      }
+      await openLocal(`CREATE TABLE users (id TEXT COLLATE BINARY PRIMARY KEY NOT NULL, name TEXT COLLATE ${collation} UNIQUE)`);
+    },
+  );
 
   test('existing sync state without a source is refused', async () => {
     const local = await openLocal(USERS);

@@ -7,6 +7,7 @@ import { loadPageTables, savePageState } from './page.ts';
 import type { PageTable, Pending } from './page.ts';
 import { loadIntent, setAsideForServer } from './set-aside.ts';
 import type { QuarantineLog } from './set-aside.ts';
+import type { DeferReason } from './store-types.ts';
 
 /** Rows read at once; each is then written by its own statement. */
 const STEP_ROWS = 200;
@@ -14,9 +15,14 @@ const STEP_ROWS = 200;
 /** Rows one failing row may push aside before it counts as unexplained. */
 const ATTEMPTS_MAX = 8;
 
-/** A bundle that has to wait: `pending_local_delete` = a parent it needs is deleted here and not pushed yet. */
+/** A bundle that has to wait for the next push, and why. */
 export class DeferredBundle extends Error {
-  readonly reason = 'pending_local_delete';
+  readonly reason: DeferReason;
+
+  constructor(reason: DeferReason) {
+    super('a pulled bundle waits for the next push');
+    this.reason = reason;
+  }
 }
 
 /** A constraint failure that nothing pending explains: only a rebuild helps. */
@@ -129,7 +135,10 @@ async function freeHolder(
   const [later] = await careful.tx.all(IS_WRITTEN_LATER, [table.wireName, keyJson, BigInt(ordinal)]);
   if (later === undefined) {
     const why = { origin: 'pull', code: 'unique_local', detail: columns.map((column) => column.wireName).join() } as const;
-    return setAsideForServer(careful.tx, careful.schema, table, keyJson, why, careful.log);
+    if (await setAsideForServer(careful.tx, careful.schema, table, keyJson, why, careful.log)) return true;
+    // A frozen row may be committed already, so it cannot give way; its push decides.
+    if (await isFrozen(careful.tx, table, keyJson)) throw new DeferredBundle('pending_push');
+    return false;
   }
   await careful.tx.run(parkSql(table, columns), [keyJson]);
   return true;
@@ -176,11 +185,16 @@ async function settleReference(careful: Careful, table: LocalTable, reference: L
     if (await setAsideForServer(careful.tx, careful.schema, table, keyJson, why, careful.log)) continue;
     const parentIntent = await loadIntent(careful.tx, careful.schema, parent, textColumn(row, 1));
     if (parentIntent?.op === 'DELETE' || (await isFrozenDelete(careful.tx, parent, textColumn(row, 1)))) {
-      throw new DeferredBundle('a parent is deleted here and not pushed yet');
+      throw new DeferredBundle('pending_local_delete');
     }
     throw new UnexplainedFailure('a foreign key has no parent');
   }
   return orphans.length > 0;
+}
+
+async function isFrozen(tx: SqliteTx, table: LocalTable, keyJson: string): Promise<boolean> {
+  const [row] = await tx.all('SELECT 1 FROM _sync_outbox_rows WHERE table_name = ? AND key_json = ?', [table.wireName, keyJson]);
+  return row !== undefined;
 }
 
 async function isFrozenDelete(tx: SqliteTx, table: LocalTable, keyJson: string): Promise<boolean> {

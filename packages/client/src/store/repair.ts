@@ -36,21 +36,27 @@ export interface RepairResult {
 /**
  * Makes the given ranges what the server has, in one transaction with the protections of a pull: keys with unsent changes stay, capture
  * is silent, foreign keys are judged at the end, unsent rows that stand in the way are set aside. Rows that are right already are not
- * touched. `null` when a constraint that nothing unsent explains is in the way; nothing has changed then.
+ * touched. `deferred` when unsent rows are in the way that have to be pushed first, `failed` when a constraint is that nothing unsent
+ * explains; nothing has changed then.
  *
  * @throws SyncError `quarantine_limit_reached`, `storage_failed`
  */
-export function applyRepair(driver: SqliteDriver, schema: LocalSchema, input: RepairInput): Promise<RepairResult | null> {
+export function applyRepair(
+  driver: SqliteDriver,
+  schema: LocalSchema,
+  input: RepairInput,
+): Promise<RepairResult | 'deferred' | 'failed'> {
   return translatingFaults('repair', async () => {
     for (const mode of ['set', 'careful'] as const) {
       try {
         return await driver.transaction('immediate', (tx) => repair(tx, schema, input, mode));
       } catch (error) {
-        if (error instanceof DeferredBundle || error instanceof UnexplainedFailure) return null;
+        if (error instanceof DeferredBundle) return 'deferred';
+        if (error instanceof UnexplainedFailure) return 'failed';
         if (!isConstraintFault(error)) throw error;
       }
     }
-    return null;
+    return 'failed';
   });
 }
 

@@ -96,6 +96,12 @@ export interface ApplyInput {
   readonly pullWithPending: 'rebase' | 'reject';
 }
 
+/**
+ * Why a pulled bundle waits for the next push: a parent that it needs is deleted here and not pushed yet, or a frozen row holds a unique
+ * value that it brings.
+ */
+export type DeferReason = 'pending_local_delete' | 'pending_push';
+
 export interface ApplyResult {
   /** The checkpoint after the call: that of the last bundle which was applied. */
   readonly lastBundleSeqSeen: bigint;
@@ -104,7 +110,7 @@ export interface ApplyResult {
   readonly quarantined: readonly QuarantineRef[];
   readonly tables: readonly string[];
   /** Set when a bundle could not be applied now; earlier bundles stay applied. `apply_failed` asks for a rebuild. */
-  readonly stopped: { readonly reason: 'pending_local_delete' | 'apply_failed'; readonly bundleSeq: bigint } | null;
+  readonly stopped: { readonly reason: DeferReason | 'apply_failed'; readonly bundleSeq: bigint } | null;
 }
 
 export interface SnapshotApplyInput {
