@@ -64,13 +64,18 @@ describe('schema evolution', () => {
   }
 
   /** Pushes one row after the other until told to stop; resolves to the ids. */
-  function startClient(peer: Peer, source: string, payload: (turn: number) => Readonly<Record<string, string | null>>) {
+  function startClient(
+    peer: Peer,
+    source: string,
+    payload: (turn: number) => Readonly<Record<string, string | null>>,
+    inScope = scope,
+  ) {
     let isStopped = false;
     const ids: string[] = [];
     const push = async (): Promise<readonly string[]> => {
       for (let turn = 1; !isStopped; turn += 1) {
         const id = `${source}-${String(turn)}`;
-        await pushRows(peer, turn, [note(id, payload(turn))], { scope, source });
+        await pushRows(peer, turn, [note(id, payload(turn))], { scope: inScope, source });
         ids.push(id);
       }
       return ids;
@@ -142,6 +147,19 @@ describe('schema evolution', () => {
     expect(await pull(second)).toMatchObject([{ payload: { colour: 'red' } }]);
   });
 
+  it('[O1] also in a bundle that is larger than what a response may hold in memory', async () => {
+    await open();
+    const second = peerOf(await target.second({ maxBytesPerPullPage: 65_536 }));
+    await target.script('ALTER TABLE business.notes ADD COLUMN colour text');
+    await pushRows(
+      target,
+      1,
+      [note('a', { title: 'x'.repeat(200_000), colour: 'red' }), note('b', { title: '', colour: 'blue' })],
+      { scope },
+    );
+    expect((await pull(second)).map(({ payload }) => payload['colour'])).toEqual(['red', 'blue']);
+  });
+
   it('looks at the catalog from time to time, and tells what changed', async () => {
     await open({ catalogRefreshIntervalMs: 20 });
     await pushRows(target, 1, [note('a', { title: '' })], { scope });
@@ -164,6 +182,9 @@ describe('schema evolution', () => {
   it('[O1] a table is added by a newer server while an older one runs on, and taken away again', async () => {
     await open();
     await pushRows(target, 1, [note('n1', { title: '' })], { scope });
+    const busyScope = newScope();
+    await target.call('POST', '/sync/connect', { scope: busyScope, body: {} });
+    const busy = startClient(target, 'busy', () => ({ title: 'all the time' }), busyScope);
     const newer = peerOf(await target.second({ registeredTables: [NOTES_TABLE, EXTRA_TABLE] }));
     const extra = (id: string): WireRow => ({ ...note(id, {}), table: 'extra' });
     await pushRows(newer, 1, [extra('x1'), note('n2', { title: '' })], { scope, source: 'device-b' });
@@ -191,6 +212,10 @@ describe('schema evolution', () => {
     expect((await pull(back)).map(({ table, key }) => `${table} ${key.id}`)).toContain('extra outside');
     expect(await snapshot(back)).toHaveLength(5);
     expect((await target.query(`SELECT count(*) FROM sync.registered_table`)).rows).toEqual([['2']]);
+    const pushed = await busy.stop();
+    const held = await target.query('SELECT count(*) FROM business.notes WHERE _sync_scope_id = $1', [busyScope]);
+    expect(held.rows).toEqual([[String(pushed.length)]]);
+    expect(pushed.length).toBeGreaterThan(3);
   });
 
   it('[O1] servers that publish different columns for a while keep to their own shapes and lose no value', async () => {

@@ -250,6 +250,18 @@ describe('execWrite', () => {
     expect(JSON.stringify(await pull())).toContain('"at":"2026-01-02T03:04:05+00:00","f":"0.30000000000000004"');
   });
 
+  it('[P5] makes the same number of round trips for one row and for ten thousand', async () => {
+    const insert = (count: number) =>
+      target.counting.measure(() =>
+        target.server.scopes.execWrite(newScope(), BILLING, (tx) =>
+          tx.query(`INSERT INTO business.notes (id, title) SELECT i::text, '' FROM generate_series(1, $1::int) i`, [
+            String(count),
+          ]),
+        ),
+      );
+    expect(await insert(10_000)).toBe(await insert(1));
+  });
+
   it('seeds a scope with COPY', async () => {
     const lines = Array.from({ length: 2500 }, (_, index) => `${scope}\tn-${String(index)}\ttitle\t\\N\n`).join('');
     const { bundle } = await exec((tx) => tx.copyFrom('COPY business.notes FROM STDIN', [new TextEncoder().encode(lines)]));

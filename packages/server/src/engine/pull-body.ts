@@ -1,8 +1,8 @@
 import type { PgTransaction } from '../ports/postgres.ts';
 import { PgFault } from '../ports/postgres.ts';
-import { parseShapeKeys, rerenderRows, UnrecordedShapeError } from '../rules/rerender-rows.ts';
+import { checkShapesRecorded, parseShapeKeys, rerenderRows, UnrecordedShapeError } from '../rules/rerender-rows.ts';
 import type { Catalog } from '../rules/table-description.ts';
-import { loadBlockBatch, loadBundleOpening, loadPullBlocks } from '../store/pull-page.ts';
+import { loadBlockBatch, loadBundleOpening, loadPullBlocks, loadShapeKeys } from '../store/pull-page.ts';
 import type { PullBlock, PullPage } from '../store/pull-page.ts';
 import { copyPullBundles } from '../store/reading.sql.ts';
 import type { Reservation } from './byte-budget.ts';
@@ -31,6 +31,10 @@ export async function openPullBody(ctx: SyncContext, tx: PgTransaction, input: P
   const hasMore = page.range !== undefined && page.range.lastSeq < input.stableBundleSeq;
   const closing = encodeText(`],"has_more":${String(hasMore)}}`);
   if (page.range !== undefined && page.bundleCount === 1 && page.byteCount > BigInt(reservation.byteCount)) {
+    if (!page.isCurrentShape) {
+      const shapeKeys = await loadShapeKeys(tx, ctx.names, input.scopePk, page.range.firstSeq);
+      asCatalogFault(() => checkShapesRecorded(shapeKeys, input.catalog));
+    }
     const header = await loadBundleOpening(tx, ctx.names, input.scopePk, page.range.firstSeq);
     const chunks = streamLargeBundle(ctx, { ...input, bundleSeq: page.range.firstSeq, opening, closing, ...header });
     return { byteLength: Number(page.byteCount), chunks, release: () => reservation.release() };

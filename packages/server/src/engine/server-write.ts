@@ -141,7 +141,7 @@ async function runAttempt(
   }
   const catalog = ctx.catalog();
   const appliedFrom = performance.now();
-  await describeFaults(catalog, () => fillBundle(ctx, tx, write, { scopePk, captureToken, catalog }));
+  const transactionId = await describeFaults(catalog, () => fillBundle(ctx, tx, write, { scopePk, captureToken, catalog }));
   const finalisedFrom = performance.now();
   const finalised = await describeFaults(catalog, () =>
     finaliseBundle(
@@ -169,7 +169,7 @@ async function runAttempt(
     canonicalRequestHash: write.canonicalRequestHash,
   };
   const result = { autoInitialized: lineage.name !== 'initialized', replayed: false, bundle };
-  const transactionId = await saveReceipt(ctx, tx, write, scopePk, result);
+  await saveReceipt(ctx, tx, write, scopePk, result);
   const finalTimes = { ...times, applyMs: finalisedFrom - appliedFrom, finaliseMs: performance.now() - finalisedFrom };
   return { committed: { result, scopePk, finalised, times: finalTimes }, transactionId };
 }
@@ -182,6 +182,7 @@ async function openScope(ctx: SyncContext, tx: PgTransaction, write: ServerWrite
     [
       ...(write.createsScope ? [insertScope(m, scopeId)] : []),
       lockScopeOfWrite(m, scopeId),
+      'SET CONSTRAINTS ALL DEFERRED',
       selectWriterFacts(m, scopeId, sourceId),
       operationId === undefined ? 'SELECT WHERE false' : selectReceipt(m, scopeId, operationId),
       sourceBundleId === undefined ? 'SELECT WHERE false' : selectRetainedBundle(m, { scopeId, sourceId, sourceBundleId }),
@@ -206,15 +207,18 @@ function readBundle(row: RowReader, sourceId: string, sourceBundleId: bigint): N
   return { bundle, operationHash: row.optional() ?? null };
 }
 
-/** Runs the body, then makes sure that rows are rendered and found as always, whatever settings the body's SQL has changed. */
-async function fillBundle(ctx: SyncContext, tx: PgTransaction, write: ServerWrite, open: OpenWrite): Promise<void> {
-  await tx.script('SET CONSTRAINTS ALL DEFERRED');
+/**
+ * Runs the body, then makes sure that rows are rendered and found as always, whatever settings the body's SQL has changed. Returns the id
+ * of the transaction.
+ */
+async function fillBundle(ctx: SyncContext, tx: PgTransaction, write: ServerWrite, open: OpenWrite): Promise<string> {
   await write.body(tx, open);
   const { lockTimeoutMs, bulkStatementTimeoutMs: statementTimeoutMs } = ctx.options;
   const pinned = formatPinnedSettings({ lockTimeoutMs, statementTimeoutMs, isBulk: true });
   const results = await tx.script(`${pinned};${SELECT_CONTEXT_SQL}`);
-  const context = results.at(-1)?.rows[0] ?? [];
-  if (context.join('\n') === [write.scopeId, open.scopePk, open.captureToken].join('\n')) return;
+  const [scopeId, scopePk, captureToken, transactionId] = results.at(-1)?.rows[0] ?? [];
+  const isUnchanged = scopeId === write.scopeId && scopePk === open.scopePk && captureToken === open.captureToken;
+  if (isUnchanged && typeof transactionId === 'string') return transactionId;
   throw new SyncError('callback_violation', { message: 'the write callback has left or changed its bundle transaction' });
 }
 
@@ -228,21 +232,16 @@ async function describeFaults<T>(catalog: Catalog, step: () => Promise<T>): Prom
   }
 }
 
-/** Returns the id of the transaction. */
 async function saveReceipt(
   ctx: SyncContext,
   tx: PgTransaction,
   write: ServerWrite,
   scopePk: string,
   result: ServerWriteResult,
-): Promise<string> {
+): Promise<void> {
   const { operationId, operationHash = '' } = write;
-  const receipt =
-    operationId === undefined
-      ? []
-      : [insertReceipt(ctx.names, { scopePk, operationId, operationHash, result: formatReceiptResult(result) })];
-  const results = await tx.script([...receipt, 'SELECT pg_current_xact_id()'].join(';'));
-  return results.at(-1)?.rows[0]?.[0] ?? '';
+  if (operationId === undefined) return;
+  await tx.script(insertReceipt(ctx.names, { scopePk, operationId, operationHash, result: formatReceiptResult(result) }));
 }
 
 /** The connection broke at COMMIT. The bundle names its transaction, so finding it is proof; else PostgreSQL may know the end. */

@@ -45,6 +45,14 @@ function rerenderRow(row: JsonObject, shapeByTable: ReadonlyMap<number, number>,
   return stringifyJson({ ...row, payload: projectPayload(payload, from, to) });
 }
 
+/** @throws UnrecordedShapeError if rows of one of the shapes could not be rendered. */
+export function checkShapesRecorded(shapeKeys: readonly string[], catalog: Catalog): void {
+  for (const [tableId, shapeId] of readShapeKeys(shapeKeys)) {
+    const table = catalog.byId.get(tableId);
+    if (table !== undefined) getShape(catalog, table, shapeId);
+  }
+}
+
 /** A row has a shape that another process has recorded since this one read the catalog. */
 export class UnrecordedShapeError extends Error {
   override readonly name = 'UnrecordedShapeError';

@@ -1,6 +1,6 @@
 import type { PgResult, PgTransaction, PgValue } from '../ports/postgres.ts';
 import type { MetadataNames } from './metadata.sql.ts';
-import { selectBlockBatch, selectBundleOpening, selectPullBlocks, selectPullPage } from './reading.sql.ts';
+import { selectBlockBatch, selectBundleOpening, selectPullBlocks, selectPullPage, selectShapeKeys } from './reading.sql.ts';
 import type { SeqRange } from './reading.sql.ts';
 
 export interface PullPageRequest {
@@ -62,6 +62,17 @@ export async function loadPullBlocks(tx: PgTransaction, m: MetadataNames, range:
     shapeKeys: shapeKeys ?? '{}',
     rowTexts: rowTexts ?? null,
   }));
+}
+
+/** Shapes of the rows of one bundle. */
+export async function loadShapeKeys(
+  tx: PgTransaction,
+  m: MetadataNames,
+  scopePk: string,
+  bundleSeq: bigint,
+): Promise<readonly string[]> {
+  const { rows } = await tx.query(selectShapeKeys(m), [scopePk, bundleSeq.toString()]);
+  return rows.map(([key]) => key ?? '');
 }
 
 export async function loadBundleOpening(

@@ -53,6 +53,11 @@ export function copyPullBundles(m: MetadataNames, range: SeqRange): string {
   );
 }
 
+/** `$1` scope_pk, `$2` bundle_seq: the shapes of a bundle's rows, one per line. */
+export function selectShapeKeys(m: MetadataNames): string {
+  return `SELECT DISTINCT unnest(shape_keys) FROM ${m.bundleBlock} WHERE scope_pk = $1 AND bundle_seq = $2`;
+}
+
 /** `$1` scope_pk, `$2` first, `$3` last sequence: opening, first ordinal, shape keys, row texts of every block, for re-rendering. */
 export function selectPullBlocks(m: MetadataNames): string {
   return `

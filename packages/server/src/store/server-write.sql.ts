@@ -74,5 +74,5 @@ export function selectBundleOfTransaction(m: MetadataNames, tuple: BundleTuple, 
   );
 }
 
-/** The bundle context as the callback has left it: scope, number of the scope, token. */
-export const SELECT_CONTEXT_SQL = `SELECT current_setting('${CONTEXT_SETTINGS.scopeId}',true),current_setting('${CONTEXT_SETTINGS.scopePk}',true),current_setting('${CONTEXT_SETTINGS.captureToken}',true)`;
+/** The bundle context as the callback has left it: scope, number of the scope, token; and the id of the transaction. */
+export const SELECT_CONTEXT_SQL = `SELECT current_setting('${CONTEXT_SETTINGS.scopeId}',true),current_setting('${CONTEXT_SETTINGS.scopePk}',true),current_setting('${CONTEXT_SETTINGS.captureToken}',true),pg_current_xact_id()`;
