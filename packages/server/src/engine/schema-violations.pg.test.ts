@@ -18,7 +18,12 @@ interface Case {
   readonly constraint?: string;
   /** The reported statements put it right. */
   readonly isFixable?: boolean;
+  /** `server_version_num` before which PostgreSQL has no statement that would put it right. */
+  readonly fixableFrom?: number;
 }
+
+/** First version with `ON DELETE SET NULL (column)`. */
+const SET_COLUMNS_VERSION = 150_000;
 
 /** A table as it should be; `rest` continues the column list. */
 const table = (name: string, rest = ''): string =>
@@ -178,7 +183,13 @@ const CASES: readonly Case[] = [
   },
   { code: 'fk_not_deferrable', sql: child(FK), tables: two, isFixable: true },
   { code: 'fk_match_unsupported', sql: child(`${FK} MATCH FULL DEFERRABLE`), tables: two, isFixable: true },
-  { code: 'fk_set_action_touches_scope', sql: child(`${FK} ON DELETE SET NULL DEFERRABLE`), tables: two, isFixable: true },
+  {
+    code: 'fk_set_action_touches_scope',
+    sql: child(`${FK} ON DELETE SET NULL DEFERRABLE`),
+    tables: two,
+    isFixable: true,
+    fixableFrom: SET_COLUMNS_VERSION,
+  },
   { code: 'fk_set_action_touches_scope', sql: child(`${FK} ON UPDATE SET DEFAULT DEFERRABLE`), tables: two },
   {
     code: 'fk_not_valid',
@@ -201,8 +212,10 @@ const WARNINGS: readonly { readonly code: WarningCode; readonly sql: string; rea
 
 describe('schema checks', () => {
   let pg: PgFixture;
+  let version: number;
   beforeAll(async () => {
     pg = await openPgFixture();
+    version = Number((await pg.query(`SELECT current_setting('server_version_num')`)).rows[0]?.[0]);
   });
   afterAll(() => pg.close());
 
@@ -235,8 +248,9 @@ describe('schema checks', () => {
       expect(violations.map((violation) => violation.code)).toContain(entry.code);
       if (entry.column !== undefined) expect(found[0]?.column).toBe(entry.column);
       if (entry.constraint !== undefined) expect(found[0]?.constraint).toBe(entry.constraint);
-      expect(found[0]?.fixSql.length === 0).toBe(entry.isFixable !== true);
-      if (entry.isFixable !== true) return;
+      const isFixable = entry.isFixable === true && version >= (entry.fixableFrom ?? 0);
+      expect(found[0]?.fixSql.length === 0).toBe(!isFixable);
+      if (!isFixable) return;
       for (const statement of found.flatMap((violation) => violation.fixSql)) await pg.query(statement);
       expect((await report(schema, entry.tables)).violations.map((violation) => violation.code)).not.toContain(entry.code);
     },
@@ -298,6 +312,7 @@ describe('schema checks', () => {
   });
 
   it('accepts cycles, self-references, pairs in either order, INCLUDE columns and every published type', async () => {
+    const setNull = version < SET_COLUMNS_VERSION ? 'NO ACTION' : 'SET NULL (bid)';
     await pg.run(`CREATE SCHEMA fine; SET LOCAL search_path = fine;
       CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN cents AS numeric(12, 2) CHECK (VALUE >= 0);
       CREATE TABLE a (_sync_scope_id text COLLATE "C" NOT NULL, id uuid NOT NULL, bid uuid, aid uuid,
@@ -310,7 +325,7 @@ describe('schema checks', () => {
     const { violations: before } = await report('fine', [{ table: 'a' }, { table: 'b' }]);
     expect(before.map(({ code }) => code)).toEqual(['unique_index_scope_not_first']);
     await pg.run(`SET LOCAL search_path = fine; DROP INDEX a_id__sync_scope_id_c01_idx; CREATE UNIQUE INDEX ON a (_sync_scope_id, id) INCLUDE (c01);
-      ALTER TABLE a ADD FOREIGN KEY (bid, _sync_scope_id) REFERENCES b (id, _sync_scope_id) ON DELETE SET NULL (bid) DEFERRABLE,
+      ALTER TABLE a ADD FOREIGN KEY (bid, _sync_scope_id) REFERENCES b (id, _sync_scope_id) ON DELETE ${setNull} DEFERRABLE,
         ADD FOREIGN KEY (_sync_scope_id, aid) REFERENCES a (_sync_scope_id, id) ON DELETE RESTRICT DEFERRABLE;
       ALTER TABLE b ADD FOREIGN KEY (_sync_scope_id, aid) REFERENCES a (_sync_scope_id, id) ON DELETE CASCADE ON UPDATE CASCADE DEFERRABLE`);
     expect(await report('fine', [{ table: 'a' }, { table: 'b' }])).toMatchObject({ violations: [], warnings: [] });
