@@ -57,6 +57,7 @@ export type { RowTypes, TableDefinition } from './rules/define-tables.ts';
 export type { LocalPragmas, QueuedRow, RowUpgrader, SchemaWarning, TableConfig } from './rules/local-schema.ts';
 export type { LoopStateName } from './rules/loop-status.ts';
 export { clientWins, keepLocal, latestBy, mergeColumns, serverWins } from './rules/resolvers.ts';
+export type { ColumnMerge, MergeOptions } from './rules/resolvers.ts';
 export type { CapacityRetryPolicy, RetryPolicy } from './rules/retry.ts';
 export type { Outcome, OutcomeName } from './store/outcomes.ts';
 export type { DiscardedRow, QuarantineKey, QuarantinePage, QuarantinedRow } from './store/quarantine-review.ts';

@@ -17,34 +17,68 @@ export function keepLocal<Row = RowValues>(_conflict: ConflictContext<Row>): Res
   return { kind: 'keepLocal' };
 }
 
+/** Decides about one column that both sides have changed differently. */
+export type ColumnMerge<Value = RowValue> = (values: {
+  readonly base: Value;
+  readonly local: Value;
+  readonly server: Value;
+}) => Value;
+
+/** Options of `mergeColumns`. */
+export interface MergeOptions<Row = RowValues> {
+  /** Whose value stands where both have changed one and no function is given. */
+  readonly prefer: 'local' | 'server';
+  /** Functions for single columns. */
+  readonly columns?: { readonly [Name in ColumnOf<Row>]?: ColumnMerge<Row[Name]> };
+}
+
 /**
  * Merges column by column: a column changed on one side only takes that side, one changed equally on both takes that value, one changed
- * differently takes `prefer`. Without a base image, or when one side has deleted the row, `prefer` decides for the whole row.
+ * differently takes what its function in `columns` returns, else `prefer`. Without a base image, or when one side has deleted the row,
+ * `prefer` decides for the whole row.
  *
  * @example
  * ```ts
- * tables: [{ tableName: 'notes', syncKeyColumnName: 'id', resolver: mergeColumns({ prefer: 'local' }) }]
+ * const addUp: ColumnMerge = ({ base, local, server }) => BigInt(String(local)) + BigInt(String(server)) - BigInt(String(base));
+ * const resolver = mergeColumns({ prefer: 'local', columns: { likes: addUp } });
  * ```
  */
-export function mergeColumns<Row = RowValues>(options: { readonly prefer: 'local' | 'server' }): Resolver<Row> {
+export function mergeColumns<Row = RowValues>(options: MergeOptions<Row>): Resolver<Row> {
   const fallback: Resolver = options.prefer === 'local' ? clientWins : serverWins;
+  const merges = columnMerges(options.columns ?? {});
   const resolver: Resolver = (conflict) => {
     const { base, local, server } = conflict;
     if (base === null || local === null || server === null) return fallback(conflict);
-    return { kind: 'keepMerged', row: mergeRows(base, local, server, options.prefer) };
+    return { kind: 'keepMerged', row: mergeRows(base, local, server, options.prefer, merges) };
   };
   return Object.assign(resolver, { usesBase: true }) as AnyResolver as Resolver<Row>;
 }
 
-function mergeRows(base: RowValues, local: RowValues, server: RowValues, prefer: 'local' | 'server'): RowValues {
+function columnMerges(columns: object): ReadonlyMap<string, ColumnMerge> {
+  return new Map(
+    Object.entries(columns).map(([name, merge]: [string, ColumnMerge]): [string, ColumnMerge] => [name.toLowerCase(), merge]),
+  );
+}
+
+function mergeRows(
+  base: RowValues,
+  local: RowValues,
+  server: RowValues,
+  prefer: 'local' | 'server',
+  merges: ReadonlyMap<string, ColumnMerge>,
+): RowValues {
   const merged: Record<string, RowValue> = {};
   for (const name of Object.keys(server)) {
     const [before, here, there] = [base[name] ?? null, local[name] ?? null, server[name] ?? null];
     if (isSameValue(before, here)) merged[name] = there;
     else if (isSameValue(before, there)) merged[name] = here;
-    else merged[name] = prefer === 'local' ? here : there;
+    else merged[name] = mergeValue(merges.get(name), { base: before, local: here, server: there }, prefer);
   }
   return merged;
+}
+
+function mergeValue(merge: ColumnMerge | undefined, values: Parameters<ColumnMerge>[0], prefer: 'local' | 'server'): RowValue {
+  return merge === undefined ? values[prefer] : merge(values);
 }
 
 /**

@@ -334,6 +334,22 @@ describe('built-in resolvers', () => {
     expect(mergeColumns({ prefer: 'local' })(context({ server: null }))).toEqual({ kind: 'recreate' });
   });
 
+  test('[T65] a function decides about a column that both sides have changed, and about no other', () => {
+    const seen: unknown[] = [];
+    const resolver = mergeColumns({
+      prefer: 'server',
+      columns: {
+        X: (values) => {
+          seen.push(values);
+          return `${String(values.local)}+${String(values.server)}`;
+        },
+        y: () => 'never asked',
+      },
+    });
+    expect(resolver(context({}))).toEqual({ kind: 'keepMerged', row: { id: 'a', x: 'l+s', y: 's', z: 1n } });
+    expect(seen).toEqual([{ base: 'b', local: 'l', server: 's' }]);
+  });
+
   test('[T65] clientWins makes a row again that the server has deleted', () => {
     expect(clientWins(context({ server: null }))).toEqual({ kind: 'recreate' });
     expect(clientWins(context({ server: null, localOp: 'INSERT' }))).toEqual({ kind: 'keepLocal' });
