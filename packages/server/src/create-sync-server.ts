@@ -3,9 +3,9 @@ import type { ScopeCheck, ScopeRepair } from './engine/admin.ts';
 import type { AdoptionReport } from './engine/adopt.ts';
 import type { BootstrapResult } from './engine/bootstrap.ts';
 import { execWrite, withinSyncBundle } from './engine/exec-write.ts';
-import type { BundleActor, ExecWriteOptions, SyncBundleOptions, SyncBundleResult } from './engine/exec-write.ts';
+import type { ExecWriteOptions, SyncBundleOptions, SyncBundleResult } from './engine/exec-write.ts';
 import type { MaintenanceReport } from './engine/maintenance.ts';
-import type { SyncServerOptions } from './engine/options.ts';
+import type { ActorIdentity, SyncServerOptions } from './engine/options.ts';
 import { resolveOptions } from './engine/resolve-options.ts';
 import { ServerCore } from './engine/server-core.ts';
 import type { ServerWriteResult } from './engine/server-write.ts';
@@ -81,13 +81,14 @@ export interface SyncServer {
   readonly ops: { readonly fetch: (request: Request, platform?: FetchPlatform) => Promise<Response> };
   readonly scopes: SyncScopes;
   /**
-   * As `scopes.execWrite`, for callers that number the bundles of their source themselves. The scope has to be initialized. A tuple that
+   * As `scopes.execWrite`, for callers that number the bundles of their source themselves. The scope has to be initialized; `userId` is
+   * for events only. A tuple that
    * is committed already is not run again: the result of the first call comes back with `replayed: true`.
    *
    * @throws SyncError as `scopes.execWrite`, and `scope_uninitialized`; `source_sequence_out_of_order` for an id above the next one;
    * `operation_history_unavailable` for an id whose bundle is no longer retained or has another `operationHash`.
    */
-  readonly withinSyncBundle: (actor: BundleActor, options: SyncBundleOptions, fn: WriteCallback) => Promise<SyncBundleResult>;
+  readonly withinSyncBundle: (actor: ActorIdentity, options: SyncBundleOptions, fn: WriteCallback) => Promise<SyncBundleResult>;
   readonly admin: SyncAdmin;
   /** One maintenance run, for hosts that schedule it themselves. Resolves to the rows removed per kind of work. */
   readonly maintain: () => Promise<MaintenanceReport>;
@@ -120,14 +121,14 @@ export function createSyncServer(options: SyncServerOptions): SyncServer {
     fetch: (request, platform) => handleSyncRequest(core, request, platform?.gzip ?? webGzip),
     ops: { fetch: (request, platform) => handleOpsRequest(core, request, platform?.gzip ?? webGzip) },
     scopes: {
-      execWrite: (scopeId, writeOptions, fn) => core.runForHost(scopeId, (ctx) => execWrite(ctx, scopeId, writeOptions, fn)),
+      execWrite: (scopeId, writeOptions, fn) => core.runForHost({ scopeId }, (ctx) => execWrite(ctx, scopeId, writeOptions, fn)),
     },
     withinSyncBundle: (actor, bundleOptions, fn) =>
-      core.runForHost(actor.scopeId, (ctx) => withinSyncBundle(ctx, actor, bundleOptions, fn)),
+      core.runForHost(actor, (ctx) => withinSyncBundle(ctx, actor, bundleOptions, fn)),
     admin: {
-      checkScope: (scopeId) => core.runForHost(scopeId, (ctx) => checkScope(ctx, scopeId)),
-      repairScope: (scopeId, repairOptions) => core.runForHost(scopeId, (ctx) => repairScope(ctx, scopeId, repairOptions)),
-      invalidateHistory: (scopeId) => core.runForHost(scopeId, (ctx) => invalidateHistory(ctx, scopeId)),
+      checkScope: (scopeId) => core.runForHost({ scopeId }, (ctx) => checkScope(ctx, scopeId)),
+      repairScope: (scopeId, repairOptions) => core.runForHost({ scopeId }, (ctx) => repairScope(ctx, scopeId, repairOptions)),
+      invalidateHistory: (scopeId) => core.runForHost({ scopeId }, (ctx) => invalidateHistory(ctx, scopeId)),
       adopt: () => core.adopt(),
     },
     maintain: () => core.maintain(),

@@ -410,13 +410,14 @@ describe('withinSyncBundle', () => {
     sourceBundleId: bigint,
     fn: (tx: WriteTransaction) => unknown,
     more: { operationHash?: string; canonicalRequestHash?: string } = {},
-  ) => target.server.withinSyncBundle({ scopeId }, { sourceId: 'importer', sourceBundleId, ...more }, fn);
+  ) => target.server.withinSyncBundle({ scopeId, userId: 'user-1' }, { sourceId: 'importer', sourceBundleId, ...more }, fn);
 
   it('commits the tuple that the caller owns, with its hashes', async () => {
     const canonicalRequestHash = 'ab'.repeat(32);
     const result = await within(1n, insertNote('n'), { canonicalRequestHash, operationHash: 'file 1' });
     expect(result).toMatchObject({ replayed: false, bundle: { bundleSeq: 1n, sourceBundleId: 1n, canonicalRequestHash } });
     expect(result).not.toHaveProperty('autoInitialized');
+    expect(target.events.at(-1)).toMatchObject({ name: 'pushCommitted', scopeId, userId: 'user-1', effects: 1 });
   });
 
   it('answers a committed tuple with the result of the first call, and does not run it', async () => {

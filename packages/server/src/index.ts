@@ -7,7 +7,7 @@ export type { KeyDifference, ScopeCheck, ScopeRepair, TableDifference } from './
 export type { AdoptionReport } from './engine/adopt.ts';
 export type { BootstrapResult } from './engine/bootstrap.ts';
 export type { EventScope, Logger, Operation, ServerEvent } from './engine/events.ts';
-export type { BundleActor, ExecWriteOptions, SyncBundleOptions, SyncBundleResult } from './engine/exec-write.ts';
+export type { ExecWriteOptions, SyncBundleOptions, SyncBundleResult } from './engine/exec-write.ts';
 export type { StatusBody } from './engine/health.ts';
 export type { MaintenanceReport } from './engine/maintenance.ts';
 export type {

@@ -39,8 +39,14 @@ export class ModelRun {
 
   async run(transaction: ModelTransaction): Promise<void> {
     const model = new CaptureModel(this.#rows);
-    const statements = transaction.steps.flatMap((one) => playStep(model, one, this.#world) ?? []);
+    const firstTouch = new Map<string, number>();
+    const statements = transaction.steps.flatMap((one, position) => {
+      const statement = playStep(model, one, this.#world);
+      noteTouches(firstTouch, model, position);
+      return statement ?? [];
+    });
     model.settle();
+    noteTouches(firstTouch, model, transaction.steps.length);
     const expected = this.#foldTouched(model);
     const write = this.#target.server.scopes.execWrite(this.#world.scopeId, WRITER, async (tx) => {
       for (const statement of statements) await send(tx, statement);
@@ -48,7 +54,10 @@ export class ModelRun {
     });
     if (transaction.isUndone) await rejects(write, (error) => error === UNDO);
     else if (expected.size === 0) await rejects(write, { code: 'no_captured_changes' });
-    else await this.#accept(model, expected, Number((await write).bundle.bundleSeq));
+    else {
+      const touchOrder = await this.#accept(model, expected, Number((await write).bundle.bundleSeq));
+      checkOrder(touchOrder, firstTouch);
+    }
     await this.#checkTables();
   }
 
@@ -64,7 +73,8 @@ export class ModelRun {
     return expected;
   }
 
-  async #accept(model: CaptureModel, expected: ReadonlyMap<string, string>, bundleSeq: number): Promise<void> {
+  /** Returns the keys in the order of the bundle. */
+  async #accept(model: CaptureModel, expected: ReadonlyMap<string, string>, bundleSeq: number): Promise<readonly string[]> {
     equal(bundleSeq, this.#head + 1);
     const answer = await this.#target.call('GET', `/sync/pull?after_bundle_seq=${String(this.#head)}`, {
       scope: this.#world.scopeId,
@@ -82,6 +92,7 @@ export class ModelRun {
     for (const [key, row] of expected) this.#versions.set(key, `${String(bundleSeq)} ${String(row.startsWith('DELETE'))}`);
     this.#head = bundleSeq;
     this.#rows = model.rows;
+    return found.map(([key]) => key);
   }
 
   async #checkTables(): Promise<void> {
@@ -108,6 +119,20 @@ export class ModelRun {
     const { json } = await this.#target.call('POST', '/sync/snapshot-sessions', { scope: this.#world.scopeId, body: {} });
     equal(json.row_count, this.#rows.size);
   }
+}
+
+/** In which statement a key was touched first; deferred triggers come after the last one. */
+function noteTouches(firstTouch: Map<string, number>, model: CaptureModel, position: number): void {
+  for (const key of model.touched) if (!firstTouch.has(key)) firstTouch.set(key, position);
+}
+
+/** What was touched earlier comes earlier. */
+function checkOrder(keys: readonly string[], firstTouch: ReadonlyMap<string, number>): void {
+  const positions = keys.map((key) => firstTouch.get(key) ?? -1);
+  deepEqual(
+    positions,
+    [...positions].sort((left, right) => left - right),
+  );
 }
 
 async function send(tx: WriteTransaction, statement: ModelStatement): Promise<void> {

@@ -5,6 +5,7 @@ import { decideSourceAtCreate, getExpectedSourceBundleId } from '../rules/lineag
 import { findScopeIdFault } from '../rules/scope-id.ts';
 import { checkScopeInitialized } from './actor-check.ts';
 import type { SyncContext } from './context.ts';
+import type { ActorIdentity } from './options.ts';
 import { checkSourceDecision } from './push-access.ts';
 import { runServerWrite } from './server-write.ts';
 import type { FoundWrite, ServerWriteResult, WriteDecision } from './server-write.ts';
@@ -19,11 +20,6 @@ export interface ExecWriteOptions {
   readonly operationId?: string;
   /** What the operation is, in the caller's terms (a digest of its input); compared when an operation id comes again. */
   readonly operationHash?: string;
-}
-
-/** Whose data the bundle belongs to. */
-export interface BundleActor {
-  readonly scopeId: string;
 }
 
 /** The tuple of a bundle whose numbering the caller owns. */
@@ -83,7 +79,7 @@ export function decideNextWrite(found: FoundWrite, writerId: string): WriteDecis
 /** Section 12.2: the caller owns the tuple. */
 export async function withinSyncBundle(
   ctx: SyncContext,
-  actor: BundleActor,
+  actor: ActorIdentity,
   options: SyncBundleOptions,
   fn: WriteCallback,
 ): Promise<SyncBundleResult> {

@@ -17,7 +17,7 @@ import { Lifecycle } from './lifecycle.ts';
 import { Maintenance } from './maintenance.ts';
 import type { MaintenanceReport } from './maintenance.ts';
 import { ObservedPostgres } from './observed-postgres.ts';
-import type { ResolvedOptions } from './options.ts';
+import type { ActorIdentity, ResolvedOptions } from './options.ts';
 import { Permits } from './permits.ts';
 import { ScopeQueue } from './scope-queue.ts';
 import { createSessionTokens } from './session-tokens.ts';
@@ -112,11 +112,11 @@ export class ServerCore {
    *
    * @throws SyncError `service_unavailable` unless the server is running and bootstrapped, `callback_violation` inside a write callback.
    */
-  async runForHost<T>(scopeId: string, fn: (ctx: SyncContext) => Promise<T>): Promise<T> {
+  async runForHost<T>(identity: ActorIdentity, fn: (ctx: SyncContext) => Promise<T>): Promise<T> {
     checkNotInWrite();
     const running = this.#lifecycle.enter();
     try {
-      return await fn(this.createRequestContext({ scopeId, sourceId: '' }, crypto.randomUUID(), running.signal));
+      return await fn(this.createRequestContext({ ...identity, sourceId: '' }, crypto.randomUUID(), running.signal));
     } finally {
       running.leave();
     }
