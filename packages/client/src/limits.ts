@@ -1,7 +1,7 @@
 /** Every number that bounds the client, with its unit and its reason. Options of `createSyncClient` override those marked (option). */
 
-/** (option) Rows of one push chunk. */
-export const UPLOAD_CHUNK_ROWS = 200;
+/** (option) Rows of one push chunk: enough that the round trip and the durable write of a chunk cost less than its rows. */
+export const UPLOAD_CHUNK_ROWS = 1000;
 /** (option) Encoded bytes of one push chunk: a chunk is held in memory once as text and once as bytes. */
 export const UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024;
 /** (option) Rows after which one frozen bundle ends softly. */

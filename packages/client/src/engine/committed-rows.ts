@@ -33,25 +33,73 @@ type Committed = Extract<Outbox, { readonly state: 'committed_remote' }>;
  * one lies in the stage when this returns.
  */
 export async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, outbox: Committed): Promise<BundleRows> {
+  const limit = new AbortController();
+  const download: Call = { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
+  const pages = new CommittedPages(download, capabilities, outbox);
+  try {
+    return await verifyPages(call, outbox, pages);
+  } catch (error) {
+    limit.abort();
+    await pages.settle();
+    throw error;
+  }
+}
+
+async function verifyPages(call: Call, outbox: Committed, pages: CommittedPages): Promise<BundleRows> {
   const hasher = new RowHasher(call.engine.options.ports.sha256);
   let first: readonly CheckedRow[] | null = null;
   let rowCount: number | null = null;
   let rowsBefore = 0;
-  for (;;) {
-    const page = await fetchPage(call, capabilities, outbox, rowsBefore);
+  let hasMore = true;
+  while (hasMore) {
+    const page = await pages.next();
     checkCommittedPage({ outbox, rowsBefore, rowCount }, { ...page, rowsInPage: page.rows.length });
+    ({ hasMore, rowCount } = page);
+    if (hasMore) pages.request(rowsBefore + page.rows.length);
     page.rows.forEach((row, index) => hasher.addRow(hashedText(row, rowsBefore + index)));
     const rows = checkIncomingRows(call.schema, page.rows);
-    if (rowsBefore === 0 && !page.hasMore && fitsInMemory(call, rows)) first = rows;
+    if (rowsBefore === 0 && !hasMore && fitsInMemory(call, rows)) first = rows;
     else await stagePage(call, outbox, rowsBefore, rows);
     rowsBefore += rows.length;
-    rowCount = page.rowCount;
-    emitProgress(call, 'applying', { rowsDone: rowsBefore, rowsTotal: page.rowCount });
-    if (!page.hasMore) break;
+    emitProgress(call, 'applying', { rowsDone: rowsBefore, rowsTotal: rowCount });
   }
   if (hasher.digestHex() !== outbox.bundleHash)
     throw new SyncError('bundle_hash_mismatch', { details: { bundleSeq: outbox.bundleSeq } });
   return first === null ? { staged: true } : { rows: first };
+}
+
+/** One page ahead: a request runs while the page before it is verified and staged. Its failure is seen when its turn comes. */
+class CommittedPages {
+  readonly #call: Call;
+  readonly #capabilities: ServerCapabilities;
+  readonly #outbox: Committed;
+  #coming: Promise<CommittedPage>;
+
+  constructor(call: Call, capabilities: ServerCapabilities, outbox: Committed) {
+    this.#call = call;
+    this.#capabilities = capabilities;
+    this.#outbox = outbox;
+    this.#coming = this.#fetch(0);
+  }
+
+  request(rowsBefore: number): void {
+    this.#coming = this.#fetch(rowsBefore);
+  }
+
+  #fetch(rowsBefore: number): Promise<CommittedPage> {
+    const page = fetchPage(this.#call, this.#capabilities, this.#outbox, rowsBefore);
+    page.catch(() => undefined);
+    return page;
+  }
+
+  next(): Promise<CommittedPage> {
+    return this.#coming;
+  }
+
+  /** Waits until no request runs any more. */
+  async settle(): Promise<void> {
+    await this.#coming.catch(() => undefined);
+  }
 }
 
 function hashedText(row: ReceivedRow, ordinal: number): string {
