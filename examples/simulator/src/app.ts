@@ -55,6 +55,7 @@ export class SimulatedApp {
   /** Starts the application. Makes no request. */
   static async launch(setup: AppSetup): Promise<SimulatedApp> {
     const app = new SimulatedApp(setup);
+    await app.#setUpConnection();
     const [row] = await app.driver.all("SELECT count(*) FROM sqlite_schema WHERE name = 'users'");
     if (Number(row?.[0]) === 0) await app.driver.exec(DEVICE_SCHEMA_SQL);
     await app.client.open();
@@ -78,6 +79,7 @@ export class SimulatedApp {
     await this.stop();
     this.driver = createNodeSqliteDriver(this.file);
     this.client = this.#createClient(options);
+    await this.#setUpConnection();
     await this.client.open();
     if (this.#user !== null) await this.client.attach(this.#user);
   }
@@ -118,6 +120,11 @@ export class SimulatedApp {
     if (!this.network.isOnline()) return { banner: 'offline', badge };
     if (this.#user === null) return { banner: 'sign in', badge };
     return { banner: badge > 0 ? 'unsent changes' : 'up to date', badge };
+  }
+
+  /** What applications with a write-ahead log do; what must survive a loss of power, the client writes with more care. */
+  async #setUpConnection(): Promise<void> {
+    await this.driver.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
   }
 
   #createClient(options: Partial<SyncClientOptions>): SyncClient {

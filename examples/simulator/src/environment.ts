@@ -5,12 +5,13 @@ import { join } from 'node:path';
 
 import { startPostgres, useExternalPostgres } from '@oversync/dev-postgres';
 import type { PostgresByUrl } from '@oversync/dev-postgres';
-import { RICH_SCHEMA_SQL, RICH_TABLES, startReferenceServer } from '@oversync/reference-server-example';
+import { RICH_SCHEMA_SQL, startReferenceServer } from '@oversync/reference-server-example';
 import type { ReferenceServer } from '@oversync/reference-server-example';
 import { SignJWT } from 'jose';
 import { Pool } from 'pg';
 
 import { BackOffice } from './back-office.ts';
+import { addBusinessRules } from './business-rules.ts';
 import { TOKEN_LIFE_SECONDS, VERIFY_POOL_SIZE } from './limits.ts';
 
 export interface EnvironmentOptions {
@@ -33,8 +34,8 @@ export interface Environment {
   tokenOf(user: string): Promise<string>;
   /** Rows as arrays of text. */
   query(sql: string, params: readonly string[]): Promise<readonly (readonly (string | null)[])[]>;
-  /** Watch streams that the server holds now; `null` for a server in another process, which does not tell. */
-  streamCount(): number | null;
+  /** Watch streams of this user that the server holds now; `null` for a server without test routes, which does not tell. */
+  streamCount(user: string): Promise<number | null>;
   close(): Promise<void>;
 }
 
@@ -47,26 +48,21 @@ export async function openEnvironment(options: EnvironmentOptions = {}): Promise
   const jwtSecret = options.jwtSecret ?? randomBytes(32).toString('hex');
   const pool = new Pool({ connectionString: postgres.url, max: VERIFY_POOL_SIZE });
   pool.on('error', () => undefined);
-  let streams = 0;
-  let server: ReferenceServer | null = null;
-  if (options.server === undefined) {
-    await pool.query(RICH_SCHEMA_SQL);
-    const onStreams = (count: number): void => {
-      streams = count;
-    };
-    server = await startServer(postgres, jwtSecret, onStreams);
-  }
+  const server = options.server === undefined ? await startServer(pool, postgres, jwtSecret) : null;
+  const serverUrl = options.server ?? server?.url ?? '';
+  const removeRules = await addBusinessRules(pool);
   const backOffice = new BackOffice(postgres.url);
   return {
-    serverUrl: options.server ?? server?.url ?? '',
+    serverUrl,
     folder,
     backOffice,
     tokenOf: (user) => signToken(user, jwtSecret),
     query: async (sql, params) =>
       (await pool.query<(string | null)[]>({ text: sql, values: [...params], rowMode: 'array' })).rows,
-    streamCount: () => (server === null ? null : streams),
+    streamCount: (user) => countStreams(serverUrl, user),
     close: async () => {
       await backOffice.close();
+      await removeRules();
       await server?.close();
       await pool.end();
       if (options.keepDb !== true) await postgres.destroy();
@@ -87,19 +83,16 @@ async function findPostgres(options: EnvironmentOptions, folder: string): Promis
   return postgres;
 }
 
-function startServer(postgres: PostgresByUrl, jwtSecret: string, onStreams: (count: number) => void): Promise<ReferenceServer> {
-  return startReferenceServer({
-    postgres,
-    jwtSecret,
-    devSignIn: false,
-    port: 0,
-    syncOptions: {
-      registeredTables: RICH_TABLES,
-      onEvent: (event) => {
-        if (event.name === 'watchOpened' || event.name === 'watchClosed') onStreams(event.streams);
-      },
-    },
-  });
+async function startServer(pool: Pool, postgres: PostgresByUrl, jwtSecret: string): Promise<ReferenceServer> {
+  await pool.query(RICH_SCHEMA_SQL);
+  return startReferenceServer({ postgres, jwtSecret, devSignIn: false, schema: 'rich', testRoutes: true, port: 0 });
+}
+
+async function countStreams(serverUrl: string, user: string): Promise<number | null> {
+  const response = await fetch(`${serverUrl}/test/watch-subscribers?user_id=${encodeURIComponent(user)}`);
+  const body: unknown = await response.json();
+  if (response.status !== 200 || typeof body !== 'object' || body === null || !('subscriber_count' in body)) return null;
+  return Number(body.subscriber_count);
 }
 
 function signToken(user: string, jwtSecret: string): Promise<string> {

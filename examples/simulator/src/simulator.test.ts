@@ -1,5 +1,8 @@
 import { createTestDatabase } from '@oversync/dev-postgres/testing';
 import type { TestDatabase } from '@oversync/dev-postgres/testing';
+import { useExternalPostgres } from '@oversync/dev-postgres';
+import { startReferenceServer } from '@oversync/reference-server-example';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { openEnvironment } from './environment.ts';
@@ -9,6 +12,8 @@ import { SCENARIOS } from './scenarios/index.ts';
 
 /** `watch-proxy-cut` takes four seconds instead of two minutes; the machine may be busy with other tests. */
 const SETTINGS = { isVerifying: true, isCleaning: true, timeScale: 0.03, patience: 6 };
+
+const SECRET = 'a secret of this test only';
 
 let database: TestDatabase;
 let environment: Environment;
@@ -35,6 +40,35 @@ describe('[K32] [T121] the simulator', () => {
     const report = await runSimulation(environment, { ...SETTINGS, scenarios: [], parallel: 3 });
     expect(report.scenarios.map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
     expect(report).toMatchObject({ status: 'passed', passed: 3, failed: 0 });
+  });
+
+  it('a server that runs already, whose tables have no rules of the simulator afterwards', async () => {
+    const external = await createTestDatabase();
+    const server = await startReferenceServer({
+      postgres: useExternalPostgres(external.url),
+      jwtSecret: SECRET,
+      devSignIn: false,
+      schema: 'rich',
+      port: 0,
+    });
+    const far = await openEnvironment({ server: server.url, db: external.url, jwtSecret: SECRET });
+    const scenarios = ['poison-row', 'watch-server-originated'];
+    const report = await runSimulation(far, { ...SETTINGS, scenarios, parallel: 1 });
+    await far.close();
+    const client = new Client({ connectionString: external.url });
+    await client.connect();
+    const { rowCount } = await client.query(
+      "SELECT FROM pg_constraint WHERE conname IN ('users_email_key', 'users_name_not_empty')",
+    );
+    await client.end();
+    await server.close();
+    await external.drop();
+    expect(report.scenarios.map(({ error }) => error)).toEqual([undefined, undefined]);
+    expect(rowCount).toBe(0);
+  });
+
+  it('refuses a server of which it knows neither database nor secret', async () => {
+    await expect(openEnvironment({ server: environment.serverUrl })).rejects.toThrow('--server needs --db and --jwt-secret');
   });
 
   it('cleans up after itself', async () => {

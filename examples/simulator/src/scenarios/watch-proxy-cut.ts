@@ -27,7 +27,7 @@ export const watchProxyCut: Scenario = async (simulation) => {
   const watcher = await simulation.device('watcher', user, { serverUrl: relay.url });
   const reconnectMinMs = scaled(RECONNECT_MIN_MS);
   const loop = watcher.startLoop({ bundleChangeWatchReconnectMinMs: reconnectMinMs });
-  await streams(simulation, relay, 1);
+  await streams(simulation, relay, user, 1);
   const cutting = setInterval(() => relay.cutStreams(), scaled(CUT_EVERY_MS));
   const end = performance.now() + scaled(DURATION_MS);
   let commits = 0;
@@ -41,7 +41,7 @@ export const watchProxyCut: Scenario = async (simulation) => {
     clearInterval(cutting);
   }
   await shows(simulation, watcher, `Commit ${commits}`);
-  await streams(simulation, relay, 1);
+  await streams(simulation, relay, user, 1);
   await loop.stop();
   equal((await watcher.list("SELECT id FROM users WHERE name LIKE 'Commit %'")).length, commits);
   assertGaps(relay, reconnectMinMs, RECONNECT_SLACK_MS * simulation.settings.patience);

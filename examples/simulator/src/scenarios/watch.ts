@@ -24,9 +24,13 @@ export async function openRelay(simulation: Simulation): Promise<Relay> {
 }
 
 /** Waits until the server holds so many streams; where it does not tell, until so many pass the relay. */
-export function streams(simulation: Simulation, relay: Relay, count: number): Promise<void> {
-  const read = (): number => simulation.environment.streamCount() ?? relay.openStreams;
-  return waitFor(`${count} watch streams`, simulation.arrivalTimeoutMs, () => read() === count && relay.openStreams === count);
+export function streams(simulation: Simulation, relay: Relay, user: string, count: number): Promise<void> {
+  const read = async (): Promise<number> => (await simulation.environment.streamCount(user)) ?? relay.openStreams;
+  return waitFor(
+    `${count} watch streams`,
+    simulation.arrivalTimeoutMs,
+    async () => (await read()) === count && relay.openStreams === count,
+  );
 }
 
 export function shows(simulation: Simulation, app: SimulatedApp, name: string): Promise<void> {
@@ -53,7 +57,7 @@ async function openPair(simulation: Simulation): Promise<Pair> {
 export const watchPeerPush: Scenario = async (simulation) => {
   const { user, relay, watcher, writer } = await openPair(simulation);
   const loop = watcher.startLoop();
-  await streams(simulation, relay, 1);
+  await streams(simulation, relay, user, 1);
   const pulls = watcher.network.count(PULL);
   await writer.write((tx) => addUser(tx, 'From a peer'));
   await writer.client.sync();
@@ -67,7 +71,7 @@ export const watchPeerPush: Scenario = async (simulation) => {
 export const watchServerOriginated: Scenario = async (simulation) => {
   const { user, relay, watcher, writer } = await openPair(simulation);
   const loop = watcher.startLoop();
-  await streams(simulation, relay, 1);
+  await streams(simulation, relay, user, 1);
   await simulation.environment.backOffice.write(user, SERVER_INSERT, [randomUUID(), 'From the server']);
   await shows(simulation, watcher, 'From the server');
   await loop.stop();
@@ -79,9 +83,9 @@ export const watchServerOriginated: Scenario = async (simulation) => {
 export const watchReconnectCatchUp: Scenario = async (simulation) => {
   const { user, relay, watcher, writer } = await openPair(simulation);
   const first = watcher.startLoop();
-  await streams(simulation, relay, 1);
+  await streams(simulation, relay, user, 1);
   await first.stop();
-  await streams(simulation, relay, 0);
+  await streams(simulation, relay, user, 0);
   await writer.write((tx) => addUser(tx, 'While away'));
   await writer.client.sync();
   const checkpoint = await watcher.client.lastBundleSeqSeen();
@@ -121,11 +125,11 @@ export const watchServerUnsupportedFallback: Scenario = async (simulation) => {
 
 /** A loop that stops gives its stream back. */
 export const watchIdleCleanup: Scenario = async (simulation) => {
-  const { relay, watcher } = await openPair(simulation);
+  const { user, relay, watcher } = await openPair(simulation);
   const loop = watcher.startLoop();
-  await streams(simulation, relay, 1);
+  await streams(simulation, relay, user, 1);
   await loop.stop();
-  await streams(simulation, relay, 0);
+  await streams(simulation, relay, user, 0);
 };
 
 /** One push wakes every device of the user. */
@@ -135,11 +139,11 @@ export const watchManyClientsConverge: Scenario = async (simulation) => {
   while (watchers.length < WATCHERS)
     watchers.push(await simulation.device(`watcher-${watchers.length + 1}`, user, { serverUrl: relay.url }));
   const loops = watchers.map((app) => app.startLoop());
-  await streams(simulation, relay, WATCHERS);
+  await streams(simulation, relay, user, WATCHERS);
   await writer.write((tx) => addUser(tx, 'For everybody'));
   await writer.client.sync();
   await Promise.all(watchers.map((app) => shows(simulation, app, 'For everybody')));
   await Promise.all(loops.map((loop) => loop.stop()));
-  await streams(simulation, relay, 0);
+  await streams(simulation, relay, user, 0);
   await assertEqual(simulation, user, [writer, ...watchers]);
 };
