@@ -160,6 +160,17 @@ describe('schema evolution', () => {
     expect((await pull(second)).map(({ payload }) => payload['colour'])).toEqual(['red', 'blue']);
   });
 
+  it('[O1] a server that may write nothing at its start follows what another one has recorded', async () => {
+    await open();
+    const careful = peerOf(await target.second({ bootstrapPolicy: 'check' }));
+    await target.script('ALTER TABLE business.notes ADD COLUMN colour text');
+    const coloured = [note('a', { title: '', colour: 'red' })];
+    await expect(pushRows(careful, 1, coloured, { scope, source: 'device-b' })).rejects.toThrow('unknown_column');
+    await pushRows(target, 1, coloured, { scope });
+    await pushRows(careful, 1, [note('b', { title: '', colour: 'blue' })], { scope, source: 'device-b' });
+    expect((await pull(careful)).map(({ payload }) => payload['colour'])).toEqual(['red', 'blue']);
+  });
+
   it('looks at the catalog from time to time, and tells what changed', async () => {
     await open({ catalogRefreshIntervalMs: 20 });
     await pushRows(target, 1, [note('a', { title: '' })], { scope });

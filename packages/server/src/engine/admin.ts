@@ -108,6 +108,7 @@ export async function repairScope(
       decide: (found) => decideNextWrite(found, writerId),
       body: async (tx, { scopePk, captureToken, catalog }) => {
         const tables = [...catalog.tables.values()];
+        if (tables.length === 0) return;
         const { rows } = await tx.query(captureScopeDifferences(ctx.names, tables), [scopePk, scopeId, captureToken]);
         repaired = rows.flatMap((row) => catalog.byId.get(new RowReader(row).int()) ?? []);
       },

@@ -8,7 +8,11 @@ const TRANSIENT_PREFIXES = ['08', '53', '57P0'] as const;
 
 /** A fault that may be gone a moment later, so the same transaction is worth another attempt. */
 export function isTransientFault(fault: PgFault): boolean {
-  return isStalePlanFault(fault) || TRANSIENT_STATES.has(fault.sqlState) || TRANSIENT_PREFIXES.some((prefix) => fault.sqlState.startsWith(prefix));
+  return (
+    isStalePlanFault(fault) ||
+    TRANSIENT_STATES.has(fault.sqlState) ||
+    TRANSIENT_PREFIXES.some((prefix) => fault.sqlState.startsWith(prefix))
+  );
 }
 
 /** A fault whose time was spent waiting for a lock. */
