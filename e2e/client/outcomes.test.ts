@@ -140,7 +140,7 @@ describe('a new version of the application', () => {
     };
     const old = await open();
     await old.sync();
-    database.exec("INSERT INTO users VALUES ('u3', 'Cy')");
+    database.exec("INSERT INTO users VALUES ('u3', 'Cy'); UPDATE users SET name = 'Robert' WHERE id = 'u2'");
     await old.close();
     database.exec('ALTER TABLE users ADD COLUMN age INTEGER');
     const fresh = await open();

@@ -3,6 +3,8 @@ import { SyncError, isSyncError } from '@oversync/protocol';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { loadClientState } from '../store/client-state.ts';
 import { countPending } from '../store/counts.ts';
+import { forgetRebuildFirst, isRebuildFirst } from '../store/schema-change.ts';
+import { withTransaction } from '../store/transaction.ts';
 import type { Call } from './engine.ts';
 import { emptyPush, runPush } from './push.ts';
 import type { PushReport } from './push.ts';
@@ -43,8 +45,17 @@ export async function recoverCheckpoint(
   capabilities: ServerCapabilities,
   areUploadsPaused: boolean,
 ): Promise<RecoveryReport> {
+  if (await isRebuildFirst(call.engine.driver)) return rebuildThenPush(call, capabilities, areUploadsPaused);
   const push = await pushBeforeRebuild(call, capabilities, areUploadsPaused);
   return { push, remote: await runRebuild(call) };
+}
+
+/** Columns were added: the rebuild keeps the unsent edits and completes them, so that a push does not undo what others have written. */
+async function rebuildThenPush(call: Call, capabilities: ServerCapabilities, areUploadsPaused: boolean): Promise<RecoveryReport> {
+  const remote = await runRebuild(call);
+  await withTransaction(call.engine.driver, call.operation, forgetRebuildFirst);
+  const push = areUploadsPaused ? await emptyPush(call, 'skipped_paused') : await runPush(call, capabilities);
+  return { push, remote: { ...remote, status: push.status } };
 }
 
 async function pushBeforeRebuild(call: Call, capabilities: ServerCapabilities, areUploadsPaused: boolean): Promise<PushReport> {

@@ -5,6 +5,13 @@ DELETE FROM _sync_dirty_rows WHERE schema_name = ? AND payload IS NULL AND NOT E
     AND s.key_json = _sync_dirty_rows.key_json AND s.deleted = 0)
   AND (table_name, key_json) NOT IN (SELECT table_name, key_json FROM _sync_outbox_rows)`;
 
+/** Schema. Rows set aside that were never sent and that the application has deleted since: nothing is left to decide. */
+export const RELEASE_NO_OPS = `
+DELETE FROM _oversync_quarantine AS q WHERE q.schema_name = ? AND EXISTS (SELECT 1 FROM _sync_dirty_rows d
+    WHERE d.schema_name = q.schema_name AND d.table_name = q.table_name AND d.key_json = q.key_json AND d.payload IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM _sync_row_state s WHERE s.schema_name = q.schema_name AND s.table_name = q.table_name
+    AND s.key_json = q.key_json AND s.deleted = 0)`;
+
 /** Schema. Images stored for such records, which are applied instead. */
 export const IMAGES_OF_NO_OPS = `
 SELECT b.table_name, b.key_json, b.server_deleted, CAST(b.server_row_version AS TEXT), b.server_payload

@@ -66,9 +66,9 @@ async function freezeParts(tx: SqliteTx, schema: LocalSchema, input: FreezeInput
   let { ordinalMax } = input;
   let isPlanned = ordinalMax !== null && countColumn(onlyRow(await tx.all(HAS_PLAN)), 0) === 1;
   for (;;) {
-    if (!isPlanned) for (const table of await dropNoOpRecords(tx, schema)) tables.add(table);
     if (!isPlanned) await recaptureIfDue(tx, schema);
     if (!isPlanned) await releaseRequeued(tx, schema);
+    if (!isPlanned) for (const table of await dropNoOpRecords(tx, schema)) tables.add(table);
     ordinalMax ??= bigintColumn(onlyRow(await tx.all(LAST_DIRTY_ORDINAL)), 0);
     if (!isPlanned) await makePlan(tx, schema, input, ordinalMax);
     const takenCount = await freezer.run();

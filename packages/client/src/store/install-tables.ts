@@ -6,7 +6,12 @@ import { textColumn } from './columns.ts';
 import { adaptToChangedTables, captureJoinedTables } from './schema-change.ts';
 
 /** Registers the managed tables, brings their triggers up to date, and retires tables that left the configuration. */
-export async function installTables(tx: SqliteTx, schema: LocalSchema, config: LocalSchemaConfig): Promise<void> {
+export async function installTables(
+  tx: SqliteTx,
+  schema: LocalSchema,
+  config: LocalSchemaConfig,
+  isOpening: boolean,
+): Promise<void> {
   const transitionWrites = config.transitionWrites ?? 'capture';
   const installed = await loadTriggers(tx);
   const statements: string[] = [];
@@ -18,7 +23,7 @@ export async function installTables(tx: SqliteTx, schema: LocalSchema, config: L
   if (retired.length > 0) await quarantineRetired(tx, JSON.stringify(retired));
   const joined = schema.tables.filter((table) => !triggerNames(table.wireName).some((name) => installed.has(name)));
   await captureJoinedTables(tx, schema, joined);
-  await adaptToChangedTables(tx, schema, config);
+  await adaptToChangedTables(tx, schema, config, isOpening);
 }
 
 async function loadTriggers(tx: SqliteTx): Promise<Map<string, string>> {

@@ -1,7 +1,9 @@
 import { isConstraintFault } from '../ports/sqlite-fault.ts';
 import type { SqliteFault } from '../ports/sqlite-fault.ts';
 import type { SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+import { parseCaptured } from '../rules/encode-row.ts';
 import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
+import { capturedPrefixes, sliceCaptured } from '../rules/member-scan.ts';
 import { livePayloadsSql } from '../rules/replay-sql.ts';
 import { deleteOneSql, orphansSql } from '../rules/row-sql.ts';
 import { isSameRow, rowFromCaptured } from '../rules/row-values.ts';
@@ -108,7 +110,8 @@ class Restorer {
     for (const table of new Set(page.map((intent) => intent.table))) {
       const own = page.filter((intent) => intent.table === table);
       const live = await this.#livePayloads(table, own);
-      for (const intent of own) if (isSettled(table, intent, live.get(intent.keyJson) ?? null)) settled.push(intent.position);
+      for (const intent of own.map((partial) => completed(partial, live)))
+        if (isSettled(table, intent, live.get(intent.keyJson) ?? null)) settled.push(intent.position);
     }
     if (settled.length === 0) return;
     await this.#tx.run(RELEASE_SETTLED, [JSON.stringify(settled)]);
@@ -121,7 +124,8 @@ class Restorer {
   }
 
   async writeBack(page: readonly Intent[]): Promise<void> {
-    for (const intent of page) {
+    for (const partial of page) {
+      const intent = isPartial(partial) ? completed(partial, await this.#livePayloads(partial.table, [partial])) : partial;
       await this.#tx.exec('SAVEPOINT oversync_intent');
       try {
         await this.#write(intent);
@@ -199,6 +203,22 @@ class Restorer {
     const op = row === undefined ? 'UPDATE' : rowOp(textColumn(row, 0));
     this.#log.add({ table: intent.table.wireName, key: wireKeyOf(intent.table, intent.keyJson), op, origin: 'rebuild', code });
   }
+}
+
+/** Captured before columns were added, and kept so: see `adaptToChangedTables`. */
+function isPartial({ table, payload }: Intent): boolean {
+  if (payload === null || sliceCaptured(payload, table.columns, capturedPrefixes(table.columns)) !== null) return false;
+  const members = parseCaptured(payload, table.key);
+  return table.columns.some((column) => !members.has(column.wireName));
+}
+
+/** The edit on top of the row of the snapshot: columns that it does not know keep the server's value. */
+function completed(intent: Intent, live: ReadonlyMap<string, string>): Intent {
+  const { table, payload } = intent;
+  const below = live.get(intent.keyJson);
+  if (payload === null || below === undefined || !isPartial(intent)) return intent;
+  const members = new Map([...parseCaptured(below, table.key), ...parseCaptured(payload, table.key)]);
+  return { ...intent, payload: JSON.stringify(Object.fromEntries(members)) };
 }
 
 function isSettled(table: LocalTable, intent: Intent, live: string | null): boolean {

@@ -2,7 +2,7 @@ import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
 import { bigintColumn, countColumn, optionalTextColumn, textColumn } from './columns.ts';
-import { DROP_NO_OPS, IMAGES_OF_NO_OPS } from './freeze.sql.ts';
+import { DROP_NO_OPS, IMAGES_OF_NO_OPS, RELEASE_NO_OPS } from './freeze.sql.ts';
 import { emptyPage, loadPage, loadPending, writePage } from './page.ts';
 import { beginApply, setApplyMode } from './transaction.ts';
 
@@ -19,6 +19,7 @@ export async function dropNoOpRecords(tx: SqliteTx, schema: LocalSchema): Promis
     rowVersion: bigintColumn(row, 3),
     payload: optionalTextColumn(row, 4),
   }));
+  await tx.run(RELEASE_NO_OPS, [schema.name]);
   await tx.run(DROP_NO_OPS, [schema.name]);
   if (images.length === 0) return [];
   await beginApply(tx);

@@ -45,7 +45,7 @@ export function openLocalSchema(driver: SqliteDriver, config: LocalSchemaConfig,
     return driver.transaction('immediate', async (tx) => {
       await tx.exec(CREATE_LOCAL_SCHEMA);
       await saveMeta(tx, 'outcome_limit', String(config.outcomeLimit ?? OUTCOME_LIMIT));
-      await installTables(tx, schema, config);
+      await installTables(tx, schema, config, true);
       await ensureSource(tx, schema, random);
       await normaliseAttachment(tx);
       await requestMissingValues(tx);
@@ -68,7 +68,7 @@ export async function refreshLocalSchema(
     if ((await loadSchemaVersion(driver)) === schema.schemaVersion) return schema;
     return driver.transaction('immediate', async (tx) => {
       const { schema: validated } = await validate(tx, config);
-      await installTables(tx, validated, config);
+      await installTables(tx, validated, config, false);
       return { ...validated, schemaVersion: await loadSchemaVersion(tx) };
     });
   });

@@ -16,18 +16,26 @@ const SHAPES = 'table_fingerprints';
 const RECAPTURE = 'recapture_due';
 /** Rows of the server are here without columns that were added since. */
 const REBUILD_AT_OPEN = 'rebuild_at_open';
+/** Unsent edits of such rows must not be pushed before the rebuild: they would send the default of the new column as an edit. */
+const REBUILD_FIRST = 'rebuild_first';
 
 /**
  * Adapts what is queued to tables that have changed since it was queued (client.md 4.6):
  *
- * - unsent rows are captured again from the live rows, which the application has migrated itself;
+ * - unsent rows are captured again from the live rows, which the application has migrated itself; where only columns were added, edits of
+ *   rows that the server knows stay as they were captured until the rebuild has brought the server's values of the new columns;
  * - values that are kept nowhere else (set aside while the table shows the server's row, or by an attach) go through the upgrader of the
  *   table where a column is gone, has another name or another kind;
  * - where columns were added or changed, the server's values are missing here: a rebuild is asked for at the next `open`.
  *
  * @throws SyncError `config_invalid` with `upgrade_missing` or `upgrade_failed`
  */
-export async function adaptToChangedTables(tx: SqliteTx, schema: LocalSchema, config: LocalSchemaConfig): Promise<void> {
+export async function adaptToChangedTables(
+  tx: SqliteTx,
+  schema: LocalSchema,
+  config: LocalSchemaConfig,
+  isOpening: boolean,
+): Promise<void> {
   const stored = await loadMeta(tx, SHAPES);
   const before = parseShapes(stored);
   const now = JSON.stringify({
@@ -36,7 +44,8 @@ export async function adaptToChangedTables(tx: SqliteTx, schema: LocalSchema, co
   });
   if (stored === now) return;
   const changes = before === null ? [] : schema.tables.flatMap((table) => compareShape(before, table) ?? []);
-  for (const change of changes) await adaptTable(tx, schema, change, upgraderOf(config, change.table));
+  const canWait = isOpening && changes.length > 0 && countColumn(onlyRow(await tx.all(IS_ATTACHED)), 0) === 1;
+  for (const change of changes) await adaptTable(tx, schema, change, upgraderOf(config, change.table), canWait);
   await saveMeta(tx, SHAPES, now);
 }
 
@@ -44,13 +53,22 @@ function upgraderOf(config: LocalSchemaConfig, table: LocalTable): RowUpgrader |
   return config.tables.find((candidate) => candidate.tableName.trim().toLowerCase() === table.wireName)?.upgradeRow ?? null;
 }
 
-async function adaptTable(tx: SqliteTx, schema: LocalSchema, change: ShapeChange, upgrader: RowUpgrader | null): Promise<void> {
+async function adaptTable(
+  tx: SqliteTx,
+  schema: LocalSchema,
+  change: ShapeChange,
+  upgrader: RowUpgrader | null,
+  canWait: boolean,
+): Promise<void> {
   const { table, added, lost } = change;
   if (lost.length > 0) await upgradeQueuedRows(tx, change, upgrader);
-  await recaptureTable(tx, table);
+  const waits = canWait && lost.length === 0;
+  await recaptureTable(tx, table, waits ? 'newRows' : 'allRows');
   if (countColumn(onlyRow(await tx.all(HAS_OUTBOX)), 0) === 1) await saveMeta(tx, RECAPTURE, '1');
   const isIncomplete = added.length > 0 || lost.some((name) => table.columns.some((column) => column.wireName === name));
-  if (isIncomplete && (await hasServerRows(tx, schema, table))) await saveMeta(tx, REBUILD_AT_OPEN, '1');
+  if (!isIncomplete || !(await hasServerRows(tx, schema, table))) return;
+  await saveMeta(tx, REBUILD_AT_OPEN, '1');
+  if (waits) await saveMeta(tx, REBUILD_FIRST, '1');
 }
 
 async function hasServerRows(tx: SqliteTx, schema: LocalSchema, table: LocalTable): Promise<boolean> {
@@ -64,6 +82,16 @@ export async function requestMissingValues(tx: SqliteTx): Promise<void> {
   await saveMeta(tx, REBUILD_AT_OPEN, null);
 }
 
+/** True when a recovery has to rebuild before it pushes. */
+export async function isRebuildFirst(tx: SqliteTx): Promise<boolean> {
+  return (await loadMeta(tx, REBUILD_FIRST)) !== null;
+}
+
+/** The rebuild has brought the values. */
+export async function forgetRebuildFirst(tx: SqliteTx): Promise<void> {
+  await saveMeta(tx, REBUILD_FIRST, null);
+}
+
 /** Frozen rows may have an older shape. */
 export async function isRecaptureDue(tx: SqliteTx): Promise<boolean> {
   return (await loadMeta(tx, RECAPTURE)) !== null;
@@ -75,14 +103,20 @@ export async function isRecaptureDue(tx: SqliteTx): Promise<boolean> {
  */
 export async function recaptureIfDue(tx: SqliteTx, schema: LocalSchema): Promise<boolean> {
   if (!(await isRecaptureDue(tx))) return false;
-  for (const table of schema.tables) await recaptureTable(tx, table);
+  for (const table of schema.tables) await recaptureTable(tx, table, 'allRows');
   await saveMeta(tx, RECAPTURE, null);
   return true;
 }
 
-async function recaptureTable(tx: SqliteTx, table: LocalTable): Promise<void> {
-  await tx.run(recaptureSql(table, '_sync_dirty_rows', 'true'), [table.wireName]);
-  await tx.run(recaptureSql(table, '_oversync_quarantine', "shows = 'local'"), [table.wireName]);
+async function recaptureTable(tx: SqliteTx, table: LocalTable, which: 'allRows' | 'newRows'): Promise<void> {
+  const condition = (queue: string): string =>
+    which === 'allRows'
+      ? 'true'
+      : `NOT EXISTS (SELECT 1 FROM _sync_row_state s WHERE s.schema_name = ${queue}.schema_name ` +
+        `AND s.table_name = ${queue}.table_name AND s.key_json = ${queue}.key_json AND s.deleted = 0)`;
+  await tx.run(recaptureSql(table, '_sync_dirty_rows', condition('_sync_dirty_rows')), [table.wireName]);
+  const quarantined = `shows = 'local' AND ${condition('_oversync_quarantine')}`;
+  await tx.run(recaptureSql(table, '_oversync_quarantine', quarantined), [table.wireName]);
 }
 
 /** Parameter: the wire name of the table. */
@@ -127,6 +161,8 @@ function captureUnknownSql(table: LocalTable): string {
     `AND ${isIn('_oversync_quarantine', " AND d.shows = 'local'")} AND ${isIn('_sync_outbox_rows')} ORDER BY s.row_key`
   );
 }
+
+const IS_ATTACHED = "SELECT EXISTS (SELECT 1 FROM _sync_attachment_state WHERE binding_state = 'attached')";
 
 const HAS_OUTBOX = 'SELECT EXISTS (SELECT 1 FROM _sync_outbox_rows)';
 
