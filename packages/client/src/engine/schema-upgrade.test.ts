@@ -26,6 +26,8 @@ const stored = (): readonly string[] =>
     SELECT 'd' || table_name || key_json || payload FROM _sync_dirty_rows UNION ALL
     SELECT 'm' || name || value FROM _oversync_meta UNION ALL SELECT 't' || name || sql FROM sqlite_schema ORDER BY 1`);
 
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : 'no text');
+
 /** A row whose local value is nowhere but in the quarantine. */
 function setAside(id: string, name: string): void {
   device.sql(`INSERT INTO _oversync_quarantine(schema_name, table_name, key_json, op, base_row_version, payload, origin, code, shows, attempts)
@@ -92,7 +94,7 @@ describe('a new version of the application', () => {
     await device.restart({
       tables: tables((row) => {
         seen.push(row);
-        return { id: row.values['id'] ?? null, full_name: `${String(row.values['name'])} Smith` };
+        return { id: row.values['id'] ?? null, full_name: `${textOf(row.values['name'])} Smith` };
       }),
     });
     expect(seen).toEqual([
@@ -129,7 +131,7 @@ describe('a new version of the application', () => {
     });
     expect(stored()).toEqual(before);
     await device.restart({
-      tables: tables((row) => ({ id: row.values['id'] ?? null, name: BigInt(String(row.values['name'])) })),
+      tables: tables((row) => ({ id: row.values['id'] ?? null, name: BigInt(textOf(row.values['name'])) })),
     });
     expect(device.list('SELECT payload FROM _oversync_quarantine')).toEqual(['{"id":"u9","name":"7"}']);
   });

@@ -191,7 +191,7 @@ async function fetchRows(run: VerifyRun, table: LocalTable, range: KeyRange): Pr
       schema: row.schema,
       table: row.table,
       keyColumn,
-      keyValue: String(keyValue),
+      keyValue: typeof keyValue === 'string' ? keyValue : '',
       op: 'INSERT',
       rowVersion: row.row_version,
       payload: stringifyJson(row.payload),

@@ -19,15 +19,13 @@ export function jsonbText(value: JsonValue): string {
 }
 
 function compareNames(a: string, b: string): number {
-  return utf8Length(a) - utf8Length(b) || compareCodePoints(a, b);
+  return utf8Length(a) - utf8Length(b) || compareBytes(encoder.encode(a), encoder.encode(b));
 }
 
-/** UTF-8 bytes sort as code points do. */
-function compareCodePoints(a: string, b: string): number {
-  const [left, right] = [[...a], [...b]];
-  for (let index = 0; index < left.length && index < right.length; index += 1) {
-    const difference = (left[index]?.codePointAt(0) ?? 0) - (right[index]?.codePointAt(0) ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return left.length - right.length;
+const encoder = new TextEncoder();
+
+/** Of equal length. */
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const at = a.findIndex((byte, index) => byte !== b[index]);
+  return at < 0 ? 0 : (a[at] ?? 0) - (b[at] ?? 0);
 }
