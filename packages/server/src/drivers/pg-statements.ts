@@ -9,51 +9,38 @@ const STATEMENTS_PER_CONNECTION_MAX = 256;
 /** Told apart from the statements that node-postgres names itself. */
 const NAME_PREFIX = 'oversync_s_';
 
-/** Names of the statements that the session keeps, for {@link ConnectionStatements.resume}. */
-export const SELECT_PREPARED_SQL = `SELECT name FROM pg_catalog.pg_prepared_statements WHERE name LIKE 'oversync\\_s\\_%'`;
-
 /**
- * The prepared statements of one session. PREPARE outlives a rollback and a fault does not tell how far a script came, so after one
- * nothing new is prepared until the session was asked.
+ * The prepared statements of one session. A statement is sent as plain text the first time and prepared before the next transaction
+ * begins, on its own: PREPARE keeps the whole text that it came in, and its faults must not hit a transaction.
  */
 export class ConnectionStatements {
   readonly #names = new Set<string>();
-  #isInDoubt = false;
+  readonly #wanted = new Map<string, PgStatement>();
   /** The session is ours alone: nothing between us and PostgreSQL hands our transactions to other sessions. */
   isDirect = false;
 
-  get isInDoubt(): boolean {
-    return this.#isInDoubt;
-  }
-
-  /** What is sent for one statement; the last text gives the result. `newNames` takes what the script prepares on the way. */
-  format(statement: string | PgStatement, newNames: Set<string>): readonly string[] {
-    if (typeof statement === 'string') return [statement];
-    if (!this.isDirect) return [statement.inline];
+  /** What is sent for one statement of a script. */
+  format(statement: string | PgStatement): string {
+    if (typeof statement === 'string') return statement;
+    if (!this.isDirect) return statement.inline;
     const name = getName(statement.text);
-    const execute = formatExecute(name, statement.literals);
-    if (this.#names.has(name) || newNames.has(name)) return [execute];
-    if (this.#isInDoubt || this.#names.size + newNames.size >= STATEMENTS_PER_CONNECTION_MAX) return [statement.inline];
-    const types = statement.types.length === 0 ? '' : `(${statement.types.join(',')})`;
-    newNames.add(name);
-    return [`PREPARE ${name}${types} AS ${statement.text}`, execute];
+    if (this.#names.has(name)) return formatExecute(name, statement.literals);
+    if (this.#names.size + this.#wanted.size < STATEMENTS_PER_CONNECTION_MAX) this.#wanted.set(name, statement);
+    return statement.inline;
   }
 
-  /** The script that prepared these has run to its end. */
-  add(names: Iterable<string>): void {
-    for (const name of names) this.#names.add(name);
+  /** Prepares what was sent before, outside of a transaction; what `prepare` says it could not goes on as plain text. */
+  async prepareWanted(prepare: (sql: string) => Promise<boolean>): Promise<void> {
+    for (const [name, statement] of this.#wanted) {
+      this.#wanted.delete(name);
+      const types = statement.types.length === 0 ? '' : `(${statement.types.join(',')})`;
+      if (await prepare(`PREPARE ${name}${types} AS ${statement.text}`)) this.#names.add(name);
+    }
   }
 
-  /** The script that was to prepare something has failed. */
-  doubt(): void {
-    this.#isInDoubt = true;
-  }
-
-  /** Takes what the session says it keeps. */
-  resume(names: readonly string[]): void {
+  /** Somebody else has told the session to forget its statements. */
+  forget(): void {
     this.#names.clear();
-    this.add(names);
-    this.#isInDoubt = false;
   }
 }
 

@@ -6,9 +6,8 @@ import type { ClientBase, CustomTypesConfig, QueryArrayConfig } from 'pg';
 import { from as createCopyFrom, to as createCopyTo } from 'pg-copy-streams';
 
 import { PgFault } from '../ports/postgres.ts';
-import type { PgResult, PgStatement, PgTransaction, PgValue } from '../ports/postgres.ts';
+import type { PgBegin, PgResult, PgStatement, PgTransaction, PgValue } from '../ports/postgres.ts';
 import { toPgFault } from './pg-faults.ts';
-import { SELECT_PREPARED_SQL } from './pg-statements.ts';
 import type { ConnectionStatements } from './pg-statements.ts';
 
 export interface PgStatementOptions {
@@ -29,9 +28,22 @@ export interface TransactionConnection {
   markBroken(): void;
 }
 
-/** Names the result after which those of the caller begin, and tells which session serves the transaction. */
-const BEGUN_COLUMN = 'oversync_begun';
-const SELECT_SESSION_SQL = `SELECT pg_catalog.pg_backend_pid() AS ${BEGUN_COLUMN}`;
+/** Names of the result that ends BEGIN and its settings; those of the caller's script follow. */
+const [SESSION_COLUMN, ISOLATION_COLUMN] = ['oversync_session', 'transaction_isolation'];
+
+/**
+ * BEGIN with its settings, and a last statement by which its results are told from those that follow: the number of the session. A
+ * repeatable-read transaction shows a setting instead, because its snapshot must not be taken before the caller's first statement.
+ */
+function formatBegin({ isolation, readOnly, settings }: PgBegin): string {
+  const mode = readOnly === true ? 'READ ONLY' : 'READ WRITE';
+  const isFrozen = isolation === 'repeatable read';
+  return [
+    `BEGIN ISOLATION LEVEL ${isFrozen ? 'REPEATABLE READ' : 'READ COMMITTED'} ${mode}`,
+    ...(settings === undefined ? [] : [settings]),
+    isFrozen ? `SHOW ${ISOLATION_COLUMN}` : `SELECT pg_catalog.pg_backend_pid() AS ${SESSION_COLUMN}`,
+  ].join(';');
+}
 
 /**
  * A transaction whose BEGIN travels with its first script. One that never sends anything begins and ends without PostgreSQL.
@@ -43,16 +55,11 @@ export class PgOpenTransaction implements PgTransaction {
   readonly #beginSql: string;
   #state: 'new' | 'open' | 'committed' = 'new';
 
-  constructor(
-    connection: TransactionConnection,
-    options: PgStatementOptions,
-    statements: ConnectionStatements,
-    beginSql: string,
-  ) {
+  constructor(connection: TransactionConnection, options: PgStatementOptions, statements: ConnectionStatements, begin: PgBegin) {
     this.#connection = connection;
     this.#options = options;
     this.#statements = statements;
-    this.#beginSql = beginSql;
+    this.#beginSql = formatBegin(begin);
   }
 
   get isCommitted(): boolean {
@@ -69,18 +76,14 @@ export class PgOpenTransaction implements PgTransaction {
   }
 
   async run(statements: readonly (string | PgStatement)[], commits: boolean): Promise<readonly PgResult[]> {
-    if (this.#statements.isInDoubt) await this.#begin();
-    const newNames = new Set<string>();
-    const sent = statements.map((statement) => this.#statements.format(statement, newNames));
+    const script = statements.map((statement) => this.#statements.format(statement)).join(';');
     try {
-      const script = sent.flat().join(';');
-      const results = await this.#send(commits ? `${script};COMMIT` : script);
-      this.#statements.add(newNames);
-      if (commits) this.#state = 'committed';
-      let next = 0;
-      return sent.map((sql) => results[(next += sql.length) - 1] ?? NO_ROWS);
+      if (!commits) return await this.#send(script);
+      const results = await this.#send(`${script};COMMIT`);
+      this.#state = 'committed';
+      return results.slice(0, -1);
     } catch (error) {
-      if (newNames.size > 0) this.#statements.doubt();
+      if (error instanceof PgFault && error.sqlState === UNKNOWN_STATEMENT_STATE) this.#statements.forget();
       throw commits ? toCommitFault(error) : error;
     }
   }
@@ -126,19 +129,16 @@ export class PgOpenTransaction implements PgTransaction {
     this.#connection.signal?.throwIfAborted();
     if (this.#state !== 'new') return (await runPgScript(this.#connection.client, sql)).map(toPgResult);
     this.#state = 'open';
-    const results = await runPgScript(this.#connection.client, `${this.#beginSql};${SELECT_SESSION_SQL};${sql}`);
-    const begun = results.findIndex(({ fields }) => fields[0]?.name === BEGUN_COLUMN);
-    this.#noteSession(results[begun]);
+    const results = await runPgScript(this.#connection.client, `${this.#beginSql};${sql}`);
+    const begun = results.findIndex(({ fields: [field] }) => field?.name === SESSION_COLUMN || field?.name === ISOLATION_COLUMN);
+    if (results[begun]?.fields[0]?.name === SESSION_COLUMN) this.#noteSession(results[begun]);
     return results.slice(begun + 1).map(toPgResult);
   }
 
   /** Sends BEGIN alone, for what cannot be part of a script. */
   async #begin(): Promise<void> {
     this.#connection.signal?.throwIfAborted();
-    if (this.#state !== 'new') return;
-    if (!this.#statements.isInDoubt) return void (await this.#send(''));
-    const [prepared] = await this.#send(SELECT_PREPARED_SQL);
-    this.#statements.resume((prepared?.rows ?? []).map(([name]) => name ?? ''));
+    if (this.#state === 'new') await this.#send('');
   }
 
   /** A pooler that shares sessions between transactions makes up the number of the session that it announces. */
@@ -148,7 +148,8 @@ export class PgOpenTransaction implements PgTransaction {
   }
 }
 
-const NO_ROWS: PgResult = { rows: [], rowCount: 0 };
+/** EXECUTE of a statement that the session does not keep. */
+const UNKNOWN_STATEMENT_STATE = '26000';
 
 function toCommitFault(fault: unknown): unknown {
   if (!(fault instanceof PgFault)) return fault;

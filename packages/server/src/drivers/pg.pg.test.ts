@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { PgFault } from '../ports/postgres.ts';
 import type { PgStatement, Postgres } from '../ports/postgres.ts';
+import { isTransientFault } from '../rules/pg-faults.ts';
 import { bindStatement } from '../rules/bound-statement.ts';
 import { runLastStatements, runStatements } from '../store/run-statements.ts';
 import { postgresConformance } from '../testing/index.ts';
@@ -79,29 +80,63 @@ async function runInTransaction(db: Postgres, statements: readonly (string | PgS
   return results.map(({ rows }) => rows[0]?.[0]);
 }
 
-test('statements of a script are prepared once per connection, and never behind a pooler', async () => {
+test('statements of a script are prepared from the second time on, and never behind a pooler', async () => {
   await withOwnPool(async (own) => {
     const db = createPgDatabase(own);
     await db.transaction(WRITE, (tx) => tx.script('SELECT 1'));
-    expect(await runInTransaction(db, [double(2), 'SELECT 1', double(3), LIST_PREPARED])).toEqual(['4', '1', '6', '1']);
+    expect(await runInTransaction(db, [double(2), 'SELECT 1', double(3), LIST_PREPARED])).toEqual(['4', '1', '6', '0']);
     expect(await runInTransaction(db, [double(4), LIST_PREPARED])).toEqual(['8', '1']);
+    expect(await runInTransaction(db, [double(5), LIST_PREPARED])).toEqual(['10', '1']);
   });
   await withOwnPool(async (own) => {
     const db = createPgDatabase(own, { preparedStatements: true });
-    await db.transaction(WRITE, (tx) => tx.script('SELECT 1'));
-    expect(await runInTransaction(db, [double(2), LIST_PREPARED])).toEqual(['4', '0']);
+    for (let round = 0; round < 3; round += 1) expect(await runInTransaction(db, [double(2), LIST_PREPARED])).toEqual(['4', '0']);
   }, announceOther);
 });
 
-test('a script that fails leaves no doubt about what is prepared', async () => {
+test('a prepared statement keeps nothing of the scripts it came in', async () => {
   await withOwnPool(async (own) => {
     const db = createPgDatabase(own);
-    await db.transaction(WRITE, (tx) => tx.script('SELECT 1'));
-    for (let round = 0; round < 3; round += 1) {
-      await expect(runInTransaction(db, [double(2), divide(0), double(3)])).rejects.toMatchObject({ sqlState: '22012' });
-      expect(await runInTransaction(db, [divide(5), double(4)])).toEqual(['2', '8']);
-    }
+    for (let round = 0; round < 3; round += 1) await runInTransaction(db, [`SELECT 'secret'`, double(2)]);
+    const kept = await runInTransaction(db, [`SELECT string_agg(statement,'') FROM pg_prepared_statements`]);
+    expect(kept[0]).toContain('$1::int4');
+    expect(kept[0]).not.toContain('secret');
   });
+});
+
+test('a statement that cannot be prepared goes on as it is', async () => {
+  await withOwnPool(async (own) => {
+    const db = createPgDatabase(own);
+    const read: PgStatement = bindStatement((bind) => `SELECT id FROM gone_between WHERE id=${bind('int4', 7)}`);
+    await db.query('CREATE TABLE gone_between AS SELECT 7 AS id');
+    for (let round = 0; round < 2; round += 1) await runInTransaction(db, ['SELECT 1', read]);
+    await db.query('DROP TABLE gone_between');
+    await expect(runInTransaction(db, [read])).rejects.toMatchObject({ sqlState: '42P01' });
+    await db.query('CREATE TABLE gone_between AS SELECT 7 AS id');
+    expect(await runInTransaction(db, [read])).toEqual(['7']);
+  });
+});
+
+test('a session that was told to forget its statements is believed at the next attempt', async () => {
+  await withOwnPool(async (own) => {
+    const db = createPgDatabase(own);
+    for (let round = 0; round < 3; round += 1) await runInTransaction(db, ['SELECT 1', double(2)]);
+    await db.query('DEALLOCATE ALL');
+    const fault = await runInTransaction(db, [double(2)]).catch((error: unknown) => error);
+    expect(fault).toSatisfy((error) => error instanceof PgFault && isTransientFault(error));
+    expect(await runInTransaction(db, [double(3)])).toEqual(['6']);
+  });
+});
+
+test('a repeatable-read transaction sees what was committed before its first statement', async () => {
+  const db = createPgDatabase(pool);
+  await db.query('CREATE TABLE seen (id int)');
+  const count = await db.transaction({ isolation: 'repeatable read' }, async (tx) => {
+    await tx.script('LOCK TABLE seen IN ACCESS SHARE MODE');
+    await db.query('INSERT INTO seen VALUES (1)');
+    return tx.query('SELECT count(*) FROM seen');
+  });
+  expect(count.rows).toEqual([['1']]);
 });
 
 test('a script that fails inside a savepoint can go on in the same transaction', async () => {

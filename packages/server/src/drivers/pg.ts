@@ -67,8 +67,10 @@ async function runTransaction<T>(
   begin.signal?.throwIfAborted();
   const connection = await PooledConnection.take(pool, begin.signal);
   const stopWatching = watchSignal(connection);
-  const open = new PgOpenTransaction(connection, statements, getConnectionStatements(connection.client), formatBegin(begin));
+  const kept = getConnectionStatements(connection.client);
+  const open = new PgOpenTransaction(connection, statements, kept, begin);
   try {
+    await kept.prepareWanted((sql) => connection.prepare(sql));
     const value = await fn(open);
     if (!open.isCommitted) begin.signal?.throwIfAborted();
     stopWatching();
@@ -88,10 +90,8 @@ function isCommitSent(error: unknown): boolean {
   return error instanceof PgFault && error.commitSent;
 }
 
-function formatBegin(begin: PgBegin): string {
-  const mode = begin.readOnly === true ? 'READ ONLY' : 'READ WRITE';
-  const head = `BEGIN ISOLATION LEVEL ${begin.isolation === 'repeatable read' ? 'REPEATABLE READ' : 'READ COMMITTED'} ${mode}`;
-  return begin.settings === undefined ? head : `${head};${begin.settings}`;
+function isConnectionFault(fault: PgFault): boolean {
+  return fault.sqlState.startsWith('08') || fault.sqlState.startsWith('57P');
 }
 
 /** One connection of the pool and what is known about its health. */
@@ -121,12 +121,24 @@ class PooledConnection {
     return this.#isBroken;
   }
 
+  /** Runs a statement whose faults matter only if they are the connection's; resolves to whether it succeeded. */
+  async prepare(sql: string): Promise<boolean> {
+    try {
+      await this.client.query(sql);
+      return true;
+    } catch (error) {
+      const fault = toPgFault(error);
+      if (isConnectionFault(fault)) throw fault;
+      return false;
+    }
+  }
+
   markBroken(): void {
     this.#isBroken = true;
   }
 
   noteFault(error: unknown): void {
-    if (error instanceof PgFault && (error.sqlState.startsWith('08') || error.sqlState.startsWith('57P'))) this.markBroken();
+    if (error instanceof PgFault && isConnectionFault(error)) this.markBroken();
   }
 
   giveBack(): void {
