@@ -47,7 +47,6 @@ type Replacing = Extract<LifecycleState, { readonly name: 'replacing' }>;
 /** client.md 5.4. */
 export async function runAttach(call: Call, userId: string, localData: LocalDataPolicy): Promise<AttachResult> {
   const { lifecycle } = await loadClientState(call.engine.driver);
-  if (lifecycle.name === 'source_recovery_unknown') throw new SyncError('source_recovery_reason_invalid');
   if ('userId' in lifecycle) {
     if (lifecycle.userId !== userId) throw new SyncError('attach_binding_conflict');
     return connected(call, 'resumed_attached_state');

@@ -455,6 +455,9 @@ describe('detach', () => {
     ]) {
       await expect(call()).rejects.toMatchObject({ code: 'source_recovery_reason_invalid' });
     }
+    const client = await device.restart();
+    expect(await client.attach('user-1')).toMatchObject({ outcome: 'resumed_attached_state' });
+    await expect(client.sync()).rejects.toMatchObject({ code: 'source_recovery_reason_invalid' });
     expect(device.list('SELECT reason FROM _sync_operation_state')).toEqual(['martians']);
   });
 });

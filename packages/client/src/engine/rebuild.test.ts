@@ -352,6 +352,18 @@ describe('[T95] [T96] rebuild that rotates the source', () => {
     expect(server.rowsOf('users')).toHaveProperty('new');
   });
 
+  it('[K40] a fresh successor is a way out of that too: the old source reads the snapshot, the new one is unknown to the server', async () => {
+    const { server, device, old, reserved } = await lostSource();
+    server.retired.set(old, 'chosen-by-server');
+    await expect(device.client.rebuild()).rejects.toMatchObject({ code: 'source_replacement_diverged' });
+    await device.client.rebuild({ replacement: 'fresh' });
+    const { currentSourceId, sourceRecoveryRequired } = await device.client.sourceInfo();
+    expect(['chosen-by-server', old, reserved]).not.toContain(currentSourceId);
+    expect(sourceRecoveryRequired).toBe(false);
+    expect((await device.client.sync()).push.bundles).toMatchObject([{ sourceBundleId: 1n, rowCount: 1 }]);
+    expect(server.rowsOf('users')).toHaveProperty('new');
+  });
+
   it('[K40] fails closed when the server refuses the pair; a fresh successor is a way out', async () => {
     const { server, device, reserved } = await lostSource();
     server.override('snapshot_session_create', () => refuse(409, 'source_replacement_invalid'));

@@ -39,16 +39,15 @@ type Bound = Extract<LifecycleState, { readonly userId: string }>;
  * Replaces the local rows by a snapshot and writes unsent changes back on top (client.md 8). Keeps the source, or rotates it in source
  * recovery. The checkpoint gate is durable before the first request, so a crash at any point leads back here.
  */
-export async function runRebuild(call: Call): Promise<RemoteReport> {
+export async function runRebuild(call: Call, choice?: ReplacementChoice): Promise<RemoteReport> {
   await loseCheckpoint(call, 'explicit_rebuild');
   const sourceId = (await loadClientState(call.engine.driver)).lifecycle.sourceId;
   const capabilities = await fetchCapabilities(call, sourceId);
   await settlePreparedOutbox(call, capabilities);
   const pinned = await loadClientState(call.engine.driver);
   const bound = boundState(pinned);
-  await checkReplacementFresh(call, bound);
   const plan = snapshotPlan(bound, capabilities);
-  const session = await stageSnapshot(call, plan);
+  const session = await stageForRebuild(call, plan, choice);
   const result = await applyAndEnd(call, plan, session, pinned, {
     userId: bound.userId,
     sourceId: plan.replacement?.newSourceId ?? bound.sourceId,
@@ -70,11 +69,17 @@ function boundState(state: ClientState): Bound {
   return lifecycle;
 }
 
-/** Known before the server is asked: once it has recorded a successor, no other one is accepted any more. */
-async function checkReplacementFresh(call: Call, bound: Bound): Promise<void> {
-  if (bound.name !== 'source_recovery') return;
-  const known = await loadSource(call.engine.driver, bound.replacementSourceId);
-  if (known === null || !isFresh(known)) throw new SyncError('source_replacement_not_fresh');
+/**
+ * A server that has recorded a successor takes no other one, but a retired source may read a snapshot without naming any. The application
+ * that asks for a fresh successor gets it in this way: to the server it is a new writer.
+ */
+async function stageForRebuild(call: Call, plan: SnapshotPlan, choice: ReplacementChoice | undefined): Promise<StagedSession> {
+  try {
+    return await stageSnapshot(call, plan);
+  } catch (error) {
+    if (choice !== 'fresh' || !isSyncError(error) || error.code !== 'source_replacement_diverged') throw error;
+    return stageSnapshot(call, { ...plan, replacement: null });
+  }
 }
 
 function isFresh(source: SourceRecord): boolean {

@@ -100,7 +100,7 @@ export async function rebuild(call: Call, replacement: ReplacementChoice | undef
   const gate = await passGate(call, 'rebuild');
   await capabilitiesOf(call);
   if (gate.kind === 'rotateSource' && replacement !== undefined) await chooseReplacement(call, replacement);
-  return withScopeRecovery(call, () => runRebuild(call));
+  return withScopeRecovery(call, () => runRebuild(call, replacement));
 }
 
 /**

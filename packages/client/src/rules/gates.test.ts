@@ -54,7 +54,7 @@ const expected: Record<GatedOperation, Record<LifecycleState['name'], string>> =
     attached: 'run',
     checkpoint_recovery: 'run',
     source_recovery: 'run',
-    source_recovery_unknown: 'source_recovery_reason_invalid',
+    source_recovery_unknown: 'run',
   },
 };
 

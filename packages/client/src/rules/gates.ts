@@ -52,11 +52,17 @@ const DECISIONS: Readonly<
  * | syncStatus | attach_required | run | run | run |
  */
 export function decideGate(operation: GatedOperation, state: LifecycleState, isConnected: boolean): GateDecision {
-  if (state.name === 'source_recovery_unknown') return { kind: 'refuse', code: 'source_recovery_reason_invalid' };
+  if (state.name === 'source_recovery_unknown') return decideUnknown(operation, isConnected);
   if (!isConnected || !isAttached(state.name)) return ATTACH;
   const decision = DECISIONS[operation][state.name];
   if (decision.kind !== 'refuse') return decision;
   return 'reason' in state ? { ...decision, reason: state.reason } : decision;
+}
+
+/** Nothing is done about a reason that this version does not know; what is in the tables can still be told. */
+function decideUnknown(operation: GatedOperation, isConnected: boolean): GateDecision {
+  if (operation !== 'syncStatus') return { kind: 'refuse', code: 'source_recovery_reason_invalid' };
+  return isConnected ? RUN : ATTACH;
 }
 
 function isAttached(name: StateName): name is 'attached' | 'checkpoint_recovery' | 'source_recovery' {
