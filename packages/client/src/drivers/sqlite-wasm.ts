@@ -7,6 +7,7 @@ import { createPortableContext } from './sync/caller-context.ts';
 import { handleId } from './sync/handle-id.ts';
 import type { SyncConnection, SyncStatement } from './sync/sync-connection.ts';
 import { SyncDriver } from './sync/sync-driver.ts';
+import { createWebLock } from './web-lock.ts';
 
 /** What `createSqliteWasmDriver` needs. */
 export interface SqliteWasmOptions {
@@ -16,7 +17,7 @@ export interface SqliteWasmOptions {
   readonly database?: Database;
   /** Id of the database where it is not to be `<vfs>:<file name>`. */
   readonly databaseId?: string;
-  /** What the surroundings do better than the portable defaults, for example a Web Lock. */
+  /** What the surroundings do better than the portable defaults. Default for a file: a Web Lock, where the platform has them. */
   readonly platform?: PlatformPorts;
 }
 
@@ -50,8 +51,9 @@ class WasmDriver extends SyncDriver implements SqliteWasmDriver {
   readonly database: Database;
   readonly #isOwned: boolean;
 
-  constructor({ sqlite3, database: given, databaseId, platform }: SqliteWasmOptions) {
+  constructor({ sqlite3, database: given, databaseId, platform: givenPlatform }: SqliteWasmOptions) {
     const database = given ?? new sqlite3.oo1.DB(':memory:');
+    const platform = givenPlatform ?? defaultPlatform(database);
     super({
       connection: connectionOf(sqlite3, database),
       databaseId: () => databaseId ?? defaultId(database),
@@ -70,9 +72,16 @@ class WasmDriver extends SyncDriver implements SqliteWasmDriver {
 }
 
 function defaultId(database: Database): string {
-  const { filename } = database;
-  const isInMemory = filename === '' || filename === ':memory:';
-  return isInMemory ? handleId(database) : `${database.dbVfsName() ?? ''}:${filename}`;
+  return isInMemory(database) ? handleId(database) : `${database.dbVfsName() ?? ''}:${database.filename}`;
+}
+
+function defaultPlatform(database: Database): PlatformPorts | undefined {
+  const lock = isInMemory(database) ? null : createWebLock();
+  return lock === null ? undefined : { lock };
+}
+
+function isInMemory({ filename }: Database): boolean {
+  return filename === '' || filename === ':memory:';
 }
 
 /** A failed call of the C interface: `oo1` would write each failure to the console, and most of them are rows that do not fit. */
