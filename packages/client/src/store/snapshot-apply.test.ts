@@ -99,6 +99,20 @@ describe('applying a snapshot', () => {
     expect(query(local, 'PRAGMA foreign_key_check')).toEqual([]);
   });
 
+  test('the rows take over the space of the stage', async () => {
+    const local = await openAttached(USERS);
+    const rows = Array.from({ length: 3000 }, (_, index) => user(`id-${index}`, 1n, `name ${index} ${'x'.repeat(200)}`));
+    const prepared = await input(local, 1n, rows);
+    const pageCount = (): unknown => query(local, 'PRAGMA page_count')[0]?.['page_count'];
+    const staged = Number(pageCount());
+    await applySnapshot(local.driver, local.schema, prepared);
+    const tables = query(local, "SELECT SUM(pgsize) / 4096 AS n FROM dbstat WHERE name IN ('users', '_sync_row_state')")[0]?.[
+      'n'
+    ];
+    expect(query(local, 'SELECT count(*) AS n FROM users')).toEqual([{ n: 3000 }]);
+    expect(Number(pageCount()) - staged).toBeLessThan(Number(tables) / 2);
+  });
+
   test('[I14] [T94] [T97] [K6] pending insert, update and delete survive on top of the snapshot with base and place', async () => {
     const local = await openAttached(USERS);
     await pull(local, 1n, user('a', 1n, 'A'), user('b', 1n, 'B'), user('c', 1n, 'C'), user('d', 1n, 'D'));

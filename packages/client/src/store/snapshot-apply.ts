@@ -51,12 +51,12 @@ async function apply(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInpu
   const hasIntents = await setIntentsAside(tx, schema);
   const tables = await withReferenceIndexes(tx, schema, input.session.rowCount, async () => {
     const emptied = await deleteAllRows(tx, schema);
-    await loadStagedRows(tx, schema, input);
+    await tx.exec('DELETE FROM _sync_row_state');
+    await loadStagedRows(tx, schema, input, hasIntents);
     return emptied;
   });
-  await tx.exec('DELETE FROM _sync_row_state; DELETE FROM _sync_dirty_rows');
+  await tx.exec('DELETE FROM _sync_dirty_rows');
   await clearBundleStage(tx);
-  await tx.run(SAVE_STAGED_STATE, [input.session.snapshotId]);
   await saveLifecycle(tx, schema.name, {
     name: 'attached',
     sourceId: input.target.sourceId,
@@ -130,9 +130,11 @@ async function rotateSource(tx: SqliteTx, { lifecycle }: ClientState, input: Sna
 
 /**
  * Step 3: parents first, since every open reference of a parent that is still missing costs a scan of its children. Pages are ranges of
- * rowids, which rise with the ordinals: the tables are found in the index of the keys, and the rows are read as they lie on disk.
+ * rowids, which rise with the ordinals: the tables are found in the index of the keys, and the rows are read as they lie on disk. A page
+ * leaves the stage as soon as it is applied, so that the rows take over the space it had and the file does not keep both; only pending
+ * intents have to find the snapshot's rows in the stage afterwards.
  */
-async function loadStagedRows(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput): Promise<void> {
+async function loadStagedRows(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput, keepsStage: boolean): Promise<void> {
   const ranges = new Map(
     (await tx.all(STAGED_RANGES, [input.session.snapshotId, schema.name])).map((row) => [
       textColumn(row, 0),
@@ -147,6 +149,9 @@ async function loadStagedRows(tx: SqliteTx, schema: LocalSchema, input: Snapshot
       checkAborted(input);
       const end = Math.min(last, start + input.page.rowsMax - 1);
       rowsDone += await loadRange(tx, schema, table, input, start, end);
+      const range = [table.wireName, BigInt(start), BigInt(end)];
+      await tx.run(SAVE_STAGED_STATE, range);
+      if (!keepsStage) await tx.run(UNSTAGE, range);
       input.onPage?.(rowsDone);
     }
   }
@@ -185,9 +190,14 @@ function checkAborted(input: SnapshotApplyInput): void {
 const REBASE_COMMITTED = `
 UPDATE _sync_dirty_rows SET base_row_version = ? WHERE (table_name, key_json) IN (SELECT table_name, key_json FROM _sync_outbox_rows)`;
 
+/** Table, first and last rowid. */
 const SAVE_STAGED_STATE = `
 INSERT INTO _sync_row_state(schema_name, table_name, key_json, row_version)
-SELECT schema_name, table_name, key_json, row_version FROM _sync_snapshot_stage WHERE snapshot_id = ?`;
+SELECT schema_name, table_name, key_json, row_version FROM _sync_snapshot_stage
+WHERE +table_name = ? AND rowid BETWEEN ? AND ? ORDER BY rowid`;
+
+/** Table, first and last rowid. */
+const UNSTAGE = 'DELETE FROM _sync_snapshot_stage WHERE +table_name = ? AND rowid BETWEEN ? AND ?';
 
 /** Snapshot id, schema. First and last rowid of every staged table, from the index alone. */
 const STAGED_RANGES = `
