@@ -40,6 +40,19 @@ describe('the contract runner', () => {
     await expect(runCase(fixture)).rejects.toThrow(Error);
   });
 
+  it('a reopened client goes on in the state that it finds', async () => {
+    const required = { expectedException: 'source_recovery_required' };
+    const steps = [
+      { action: 'open' },
+      { action: 'attach' },
+      { action: 'localSql', sql: INSERT },
+      { action: 'pushPending', ...required },
+      { action: 'reopen' },
+      { action: 'pushPending', ...required, expectedState: { outboxState: 'prepared', outboxRowCount: 1 } },
+    ];
+    expect(await runCase({ name: 'x', serverScript: { kind: 'source_retired_on_push_create' }, steps })).toBe(6);
+  });
+
   it('replaces a lost source under the reserved id, also when the server names another one', async () => {
     const lost = [
       "INSERT INTO _sync_source_state(source_id, next_source_bundle_id, replaced_by_source_id) VALUES('replacement-a', 1, '')",

@@ -23,8 +23,11 @@ const ACTIONS: Readonly<Record<string, StepAction>> = {
     await client.open();
     return null;
   },
+  // The application as it starts again: an attached database goes on where it was.
   reopen: async (device) => {
     await device.reopen();
+    const { binding, userId } = await device.client.open();
+    if (binding === 'attached') await device.client.attach(userId ?? USER);
     return null;
   },
   reopenOpen: async (device) => {
