@@ -76,26 +76,25 @@ function readCount(result: object): number | undefined {
 }
 
 /**
- * postgres.js keeps one result per statement that returns rows, and adds every other statement to the result before it. A SHOW in front
- * of each statement returns a row and no count, so each statement either follows it with a result of its own or leaves its count in it.
+ * postgres.js keeps one result per statement that returns rows, and adds every other statement to the result before it. A SHOW between
+ * two statements returns a row and no count, so the second one either follows it with a result of its own or leaves its count in it.
+ * None stands in front of the first statement, which may be the ROLLBACK TO that makes the transaction usable again.
  */
 const MARKER = 'SHOW transaction_read_only';
 const MARKER_COMMAND = 'SHOW';
 
 /** The text of a script whose results can be told apart by {@link splitResults}. */
 export function markScript(sql: string): string {
-  const statements = splitStatements(sql);
-  if (statements.length < 2) return sql;
-  return statements.map((statement) => `${MARKER};${statement}`).join(';');
+  return splitStatements(sql).join(`;${MARKER};`);
 }
 
 /** One result per statement of a marked script. */
 export function splitResults(sql: string, answer: unknown): readonly PgResult[] {
   const count = splitStatements(sql).length;
-  if (count < 2) return count === 0 ? [] : [toPgResult(answer)];
+  if (count === 0) return [];
   const results: readonly unknown[] = Array.isArray(answer) && !('command' in answer) ? answer : [answer];
-  const found: PgResult[] = [];
-  for (let index = 0; found.length < count; index += 1) {
+  const found = [toPgResult(results[0])];
+  for (let index = 1; found.length < count; index += 1) {
     const marker = results[index];
     if (typeof marker !== 'object' || marker === null) throw new TypeError('postgres.js lost the result of a statement');
     if (Reflect.get(marker, 'command') === MARKER_COMMAND) {

@@ -51,6 +51,13 @@ test('parsers, serializers and transforms of the host never see our values', asy
   expect(() => createPostgresJsDatabase(open({ transform: { row: () => ({}) } }))).toThrow(TypeError);
 });
 
+test('whatever the body throws, its connection comes back', async () => {
+  const db = createPostgresJsDatabase(open({ max: 1 }));
+  const thrown = [new PgFault('of another database', { sqlState: '08006', commitSent: true }), new Error('mine'), undefined];
+  for (const error of thrown) await expect(db.transaction(WRITE, () => Promise.reject(error))).rejects.toBe(error);
+  expect((await db.query('SELECT 1')).rows).toStrictEqual([['1']]);
+});
+
 test('a savepoint undoes a failed statement, and the transaction commits', async () => {
   const db = createPostgresJsDatabase(sql);
   await db.query('CREATE TABLE undone (id int)');
@@ -59,7 +66,7 @@ test('a savepoint undoes a failed statement, and the transaction commits', async
     await expect(tx.script('INSERT INTO undone VALUES (2); SELECT 1/0; ROLLBACK TO SAVEPOINT here')).rejects.toMatchObject({
       sqlState: '22012',
     });
-    await tx.script('ROLLBACK TO SAVEPOINT here');
+    await tx.script('ROLLBACK TO SAVEPOINT here; RELEASE SAVEPOINT here');
   });
   expect((await db.query('SELECT id FROM undone')).rows).toStrictEqual([['1']]);
 });

@@ -82,19 +82,18 @@ async function runTransaction<T>(driver: Driver, begin: PgBegin, fn: (tx: PgTran
   begin.signal?.throwIfAborted();
   const session = await Session.open(driver.sql, formatMode(begin), driver.connectionWaitMs);
   const stopWatching = session.watch(begin.signal, getAddress(driver.sql));
+  let value: T;
   try {
-    const tx = new PostgresJsTransaction(session, driver.statements, begin.signal);
-    const value = await runBody(tx, begin, fn);
+    value = await runBody(new PostgresJsTransaction(session, driver.statements, begin.signal), begin, fn);
     begin.signal?.throwIfAborted();
     await stopWatching();
-    await session.commit();
-    return value;
   } catch (error) {
-    if (error instanceof PgFault && error.commitSent) throw error;
     await stopWatching();
     await session.rollBack();
     throw begin.signal?.aborted === true ? begin.signal.reason : error;
   }
+  await session.commit();
+  return value;
 }
 
 async function runBody<T>(tx: PostgresJsTransaction, begin: PgBegin, fn: (tx: PgTransaction) => Promise<T>): Promise<T> {
