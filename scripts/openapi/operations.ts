@@ -268,9 +268,9 @@ export const OPERATIONS: readonly OperationEntry[] = [
     method: 'post',
     path: '/sync/verify',
     tag: 'Verification',
-    summary: 'Hashes of ranges of a table',
+    summary: 'Hashes of ranges of a table [+]',
     description:
-      'An addition, announced by the feature `range_verification`. Every range is cut into parts of nearly equal row counts, each with its hash as of exactly the sequence of the request. A device compares them with its own rows and asks again, for smaller ranges, where they differ. The hash of a part is the SHA-256 of the hexadecimal SHA-256 of its rows, joined in the order of the key bytes; a row is its version, a space, and the JSON object of the requested columns in the order of their names, without white space between them, booleans as `"0"` or `"1"`.',
+      'An addition to the contract [+], announced by the feature `range_verification`. Every range is cut into parts of nearly equal row counts, each with its hash as of exactly the sequence of the request. A device compares them with its own rows and asks again, for smaller ranges, where they differ. The hash of a part is the SHA-256 of the hexadecimal SHA-256 of its rows, joined in the order of the key bytes; a row is its version, a space, and the JSON object of the requested columns in the order of their names, without white space between them, booleans as `"0"` or `"1"`.',
     parameters: [],
     body: { schema: 'VerifyRequest', required: true },
     success: { kind: 'json', schema: 'VerifyReply', description: 'The parts of every range, in the order of the request.' },
@@ -288,9 +288,9 @@ export const OPERATIONS: readonly OperationEntry[] = [
     method: 'post',
     path: '/sync/verify/rows',
     tag: 'Verification',
-    summary: 'Rows of a range of a table',
+    summary: 'Rows of a range of a table [+]',
     description:
-      'The rows of one range as of exactly the sequence of the request, in the order of their key bytes. A page may end before `max_rows`.',
+      'An addition to the contract [+]. The rows of one range as of exactly the sequence of the request, in the order of their key bytes. A page may end before `max_rows`.',
     parameters: [],
     body: { schema: 'VerifyRowsRequest', required: true },
     success: { kind: 'json', schema: 'VerifyRowsReply', description: 'Some rows.' },

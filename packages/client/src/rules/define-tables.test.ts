@@ -91,6 +91,14 @@ describe('tables with row types', () => {
     expect(tables.map(({ resolver }) => resolver?.usesBase ?? false)).toEqual([false, false, false, true, false]);
   });
 
+  test('take an upgrader that returns rows of the table', () => {
+    const upgradeRow = ({ key }: { readonly key: string }) => ({ tag_id: key, label: 'upgraded' });
+    const [tags] = defineTables<Pick<Schema, 'tags'>>({ tags: { key: 'tag_id', upgradeRow } });
+    expect(tags?.upgradeRow).toBe(upgradeRow);
+    // @ts-expect-error -- the upgraded row lacks a column
+    defineTables<Pick<Schema, 'tags'>>({ tags: { key: 'tag_id', upgradeRow: ({ key }) => ({ tag_id: key }) } });
+  });
+
   test('refuse columns and rows that the types do not have', () => {
     // @ts-expect-error -- no such key column
     defineTables<Schema>({ notes: { key: 'ID' }, tags: { key: 'tag_id' } });

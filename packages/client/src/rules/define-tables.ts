@@ -1,5 +1,5 @@
 import type { AnyResolver, ColumnOf, Resolver, RowValue, RowValues } from './conflict-types.ts';
-import type { TableConfig } from './local-schema.ts';
+import type { RowUpgrader, TableConfig } from './local-schema.ts';
 
 /** One table of `defineTables`, checked against the type of its rows. */
 export interface TableDefinition<Row> {
@@ -11,6 +11,8 @@ export interface TableDefinition<Row> {
   readonly resolver?: Resolver<Row>;
   /** Keep the row as it was before its first edit, for three-way merges. Default: whether the effective resolver asks for it. */
   readonly captureBase?: boolean;
+  /** Brings queued rows of an older version of the application into the present columns. */
+  readonly upgradeRow?: RowUpgrader<Row>;
 }
 
 /** A schema whose rows hold nothing but what SQLite can: table names, and for each the type of its rows. */
@@ -38,9 +40,9 @@ export function defineTables<
   Name extends ColumnOf<Schema> = ColumnOf<Schema>,
 >(tables: { readonly [N in Name]: TableDefinition<Schema[N]> }): readonly TableConfig<Name>[] {
   return namesOf(tables).map((tableName) => {
-    const { key, resolver, ...rest }: TableDefinition<Schema[Name]> = tables[tableName];
+    const { key, resolver, upgradeRow, ...rest }: TableDefinition<Schema[Name]> = tables[tableName];
     const untyped = resolver === undefined ? {} : { resolver: resolver as AnyResolver as Resolver };
-    return { tableName, syncKeyColumnName: key, ...rest, ...untyped };
+    return { tableName, syncKeyColumnName: key, ...rest, ...untyped, ...(upgradeRow === undefined ? {} : { upgradeRow }) };
   });
 }
 

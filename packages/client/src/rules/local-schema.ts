@@ -33,7 +33,7 @@ export interface QueuedRow {
 }
 
 /** Returns the row with exactly the present columns of the table and the same key. Called inside a transaction: must not wait. */
-export type RowUpgrader = (row: QueuedRow) => RowValues;
+export type RowUpgrader<Row = RowValues> = (row: QueuedRow) => Row;
 
 /** What `openLocalSchema` needs to know; a subset of the options of `createSyncClient`. */
 export interface LocalSchemaConfig {
