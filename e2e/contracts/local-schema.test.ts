@@ -36,6 +36,7 @@ interface WriteTransitions {
     readonly name: string;
     readonly setupSql: readonly string[];
     readonly actionSql: readonly string[];
+    readonly expectedInvalidatedTables?: readonly string[];
   }[];
 }
 
@@ -154,10 +155,17 @@ describe.skipIf(!hasContracts)('contract: local schema and captured writes', () 
     const transitions = JSON.parse(read('write-transitions.json')) as WriteTransitions;
     const expectations = JSON.parse(read('write-transitions.expected.json')) as ExpectedTransitions;
     for (const entry of transitions.cases) {
-      test(`[T14] ${name}: ${entry.name}`, async () => {
+      test(`[T14] [T111] ${name}: ${entry.name}`, async () => {
         const driver = await opened();
         for (const sql of entry.setupSql) driver.database.exec(sql);
+        const announced = new Set<string>();
+        const end = driver.onCommit((tables) => tables.forEach((table) => announced.add(table)));
         for (const sql of entry.actionSql) driver.database.exec(sql);
+        end();
+        if (entry.expectedInvalidatedTables !== undefined) {
+          const tables = [...announced].filter((table) => !table.startsWith('_sync_')).sort();
+          expect(tables).toEqual(entry.expectedInvalidatedTables);
+        }
         const expected = expectations.cases.find((candidate) => candidate.name === entry.name);
         expect(dirtyRows(driver)).toEqual(expected?.dirtyRows);
         for (const [table, count] of Object.entries(expected?.applicationRowCounts ?? {})) {
