@@ -27,6 +27,9 @@ export const SQLITE_TABLE = `CREATE TABLE places (
 export const SQLITE_PRAGMAS =
   'PRAGMA journal_mode = wal; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON;';
 
+/** The default page size of a new file. */
+const SQLITE_PAGE_BYTES = 4096;
+
 const SQLITE_INSERT =
   'INSERT INTO places (id, name, country, admin1, admin2, lat, lng, rating, visited, note, updated_at) VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)';
 
@@ -59,6 +62,7 @@ export async function rawCopyAndInsert(sandbox: Sandbox, rows: readonly BenchRow
       insertInOneTransaction(device, rows);
     },
     finish: (device) => {
+      sandbox.noteFile('plain table', Number(device.prepare('PRAGMA page_count').get()?.['page_count']) * SQLITE_PAGE_BYTES);
       device.close();
       return Promise.resolve();
     },

@@ -40,3 +40,14 @@ export function makeBenchRow(index: number): BenchRow {
 export function makeBenchRows(count: number, from = 0): BenchRow[] {
   return Array.from({ length: count }, (_, offset) => makeBenchRow(from + offset));
 }
+
+/** The same rows with keys that are spread over all values (version 4), reproducible as well. */
+export function withRandomKeys(rows: readonly BenchRow[], from = 0): BenchRow[] {
+  return rows.map((row, index) => {
+    const digest = createHash('sha256')
+      .update(`bench-key-${from + index}`)
+      .digest('hex');
+    const id = `${digest.slice(0, 8)}-${digest.slice(8, 12)}-4${digest.slice(12, 15)}-8${digest.slice(15, 18)}-${digest.slice(18, 30)}`;
+    return { ...row, id };
+  });
+}

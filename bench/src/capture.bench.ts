@@ -1,12 +1,16 @@
+import type { DatabaseSync } from 'node:sqlite';
+
 import { createDevice, insertInOneTransaction, insertOneByOne } from './baselines.ts';
-import { type BenchRow, makeBenchRows } from './bench-rows.ts';
+import { type BenchRow, makeBenchRows, withRandomKeys } from './bench-rows.ts';
 import { type AnyCase, type Benchmark, defineCase } from './harness/benchmark.ts';
 import type { Sandbox } from './harness/sandbox.ts';
 import { openBenchDevice } from './processes/bench-device.ts';
-import type { DatabaseSync } from 'node:sqlite';
 
 /** Single-row transactions are slower by far: fewer of them give the same accuracy. */
 const SINGLE_ROWS_SHARE = 0.1;
+
+/** What is inserted on top of rows that are pending already. */
+const TOP_ROWS = 5000;
 
 /** What the capture triggers cost the application's own writes. */
 export const capture: Benchmark = {
@@ -17,36 +21,60 @@ export const capture: Benchmark = {
   setUp({ rows, sandbox }) {
     const all = makeBenchRows(rows);
     const few = all.slice(0, Math.max(1, Math.round(rows * SINGLE_ROWS_SHARE)));
+    const top = makeBenchRows(TOP_ROWS, rows);
     return Promise.resolve([
-      withoutTriggers(sandbox, 'one transaction', all, insertInOneTransaction),
-      withTriggers(sandbox, 'one transaction', all, insertInOneTransaction),
-      withoutTriggers(sandbox, 'single-row transactions', few, insertOneByOne),
-      withTriggers(sandbox, 'single-row transactions', few, insertOneByOne),
+      ...pair(sandbox, 'one transaction', [], all, insertInOneTransaction),
+      ...pair(sandbox, 'one transaction, random keys', [], withRandomKeys(all), insertInOneTransaction),
+      ...pair(sandbox, 'single-row transactions', [], few, insertOneByOne),
+      ...pair(
+        sandbox,
+        `single-row transactions, random keys, ${rows} pending`,
+        withRandomKeys(all),
+        withRandomKeys(few, rows),
+        insertOneByOne,
+      ),
+      ...pair(sandbox, 'nothing pending', [], top, insertInOneTransaction),
+      ...pair(sandbox, `${rows} pending`, all, top, insertInOneTransaction),
     ]);
   },
 };
 
 type Insert = (device: DatabaseSync, rows: readonly BenchRow[]) => void;
 
-function withoutTriggers(sandbox: Sandbox, group: string, rows: readonly BenchRow[], insert: Insert): AnyCase {
-  return defineCase({
-    name: `raw, ${group}`,
-    group,
-    isRaw: true,
-    units: rows.length,
-    prepare: () => Promise.resolve(createDevice(sandbox.newFile('raw'))),
-    run: (device) => Promise.resolve(insert(device, rows)),
-    finish: (device) => Promise.resolve(device.close()),
-  });
-}
-
-function withTriggers(sandbox: Sandbox, group: string, rows: readonly BenchRow[], insert: Insert): AnyCase {
-  return defineCase({
-    name: `captured, ${group}`,
-    group,
-    units: rows.length,
-    prepare: () => openBenchDevice({ file: sandbox.newFile('captured'), serverUrl: 'http://127.0.0.1:9', token: 'unused' }),
-    run: (device) => Promise.resolve(insert(device.driver.database, rows)),
-    finish: (device) => device.close(),
-  });
+/** The same inserts without and with triggers, on top of `before`. */
+function pair(
+  sandbox: Sandbox,
+  group: string,
+  before: readonly BenchRow[],
+  rows: readonly BenchRow[],
+  insert: Insert,
+): AnyCase[] {
+  return [
+    defineCase({
+      name: `raw, ${group}`,
+      group,
+      isRaw: true,
+      units: rows.length,
+      prepare: () => {
+        const device = createDevice(sandbox.newFile('raw'));
+        insertInOneTransaction(device, before);
+        return Promise.resolve(device);
+      },
+      run: (device) => Promise.resolve(insert(device, rows)),
+      finish: (device) => Promise.resolve(device.close()),
+    }),
+    defineCase({
+      name: `captured, ${group}`,
+      group,
+      units: rows.length,
+      prepare: async () => {
+        const file = sandbox.newFile('captured');
+        const device = await openBenchDevice({ file, serverUrl: 'http://127.0.0.1:9', token: 'unused' });
+        insertInOneTransaction(device.driver.database, before);
+        return device;
+      },
+      run: (device) => Promise.resolve(insert(device.driver.database, rows)),
+      finish: (device) => device.close(),
+    }),
+  ];
 }

@@ -50,7 +50,7 @@ async function runBenchmark(benchmark: Benchmark): Promise<Report> {
         process.stderr.write(`\r${benchmark.name}: ${done} of ${total} runs${done === total ? '\n' : ''}`);
     });
     sandbox.noteRss('bench', process.resourceUsage().maxRSS * 1024);
-    return makeReport(benchmark, settings, figures, sandbox.rssPeakBytes, await readEnvironment(sandbox.serverUrl));
+    return makeReport(benchmark, settings, figures, sandbox, await readEnvironment(sandbox.serverUrl));
   } finally {
     await sandbox.close();
   }

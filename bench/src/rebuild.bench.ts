@@ -17,11 +17,16 @@ export const rebuild: Benchmark = {
       await rawCopyAndInsert(sandbox, makeBenchRows(rows)),
       defineCase({
         name: 'attach with rebuild',
-        prepare: () => server.openDevice(scope.token),
+        prepare: async () => {
+          const device = await server.openDevice(scope.token);
+          sandbox.noteRss('client before', Number(await device.call('rssBytes')));
+          return device;
+        },
         run: async (device) => {
           const ms = await device.time('attach', scope.user);
           const count = await device.call('count');
           if (count !== rows) throw new Error(`the device holds ${String(count)} of ${rows} rows`);
+          sandbox.noteFile('after the rebuild', Number(await device.call('fileBytes')));
           return ms;
         },
         finish: closeDevice,

@@ -9,6 +9,7 @@ export interface Report {
   readonly repetitions: number;
   readonly figures: readonly Figure[];
   readonly rssPeakBytes: Readonly<Record<string, number>>;
+  readonly fileBytes: Readonly<Record<string, number>>;
   readonly environment: Environment;
 }
 
@@ -16,11 +17,11 @@ export function makeReport(
   benchmark: Benchmark,
   settings: { readonly rows: number; readonly repetitions: number },
   figures: readonly Figure[],
-  rssPeakBytes: Readonly<Record<string, number>>,
+  sizes: Pick<Report, 'rssPeakBytes' | 'fileBytes'>,
   environment: Environment,
 ): Report {
   const { rows, repetitions } = settings;
-  return { benchmark: benchmark.name, title: benchmark.title, rows, repetitions, figures, rssPeakBytes, environment };
+  return { benchmark: benchmark.name, title: benchmark.title, rows, repetitions, figures, ...sizes, environment };
 }
 
 /** The report as a table for people. */
@@ -35,7 +36,8 @@ export function formatReport(report: Report): string {
     figure.isRaw ? 'raw' : figure.ratioToRaw.toFixed(2),
   ]);
   const { environment } = report;
-  const memory = Object.entries(report.rssPeakBytes).map(([name, bytes]) => `${name} ${Math.round(bytes / 2 ** 20)} MiB`);
+  const memory = formatSizes(report.rssPeakBytes);
+  const files = formatSizes(report.fileBytes);
   return [
     `${report.benchmark}: ${report.title}`,
     `${report.rows.toLocaleString('en')} rows, medians of ${report.repetitions} after a warm-up`,
@@ -43,9 +45,14 @@ export function formatReport(report: Report): string {
     ...formatTable([head, ...lines]),
     '',
     ...(memory.length === 0 ? [] : [`peak resident memory: ${memory.join(', ')}`]),
+    ...(files.length === 0 ? [] : [`database files: ${files.join(', ')}`]),
     `Node ${environment.node}, SQLite ${environment.sqlite}, PostgreSQL ${environment.postgresql}, ` +
       `${environment.platform}, ${environment.cpuCount} × ${environment.cpuModel}`,
   ].join('\n');
+}
+
+function formatSizes(sizes: Readonly<Record<string, number>>): readonly string[] {
+  return Object.entries(sizes).map(([name, bytes]) => `${name} ${Math.round(bytes / 2 ** 20)} MiB`);
 }
 
 function formatMs(ms: number): string {

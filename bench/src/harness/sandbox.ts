@@ -12,6 +12,8 @@ export class Sandbox {
   readonly serverUrl: string;
   /** Largest resident set, in bytes, by process name. */
   readonly rssPeakBytes: Record<string, number> = {};
+  /** Largest database file, in bytes, by what it holds. */
+  readonly fileBytes: Record<string, number> = {};
   readonly #closers: (() => Promise<void>)[] = [];
   #databaseCount = 0;
   #fileCount = 0;
@@ -63,6 +65,10 @@ export class Sandbox {
   newFile(name: string): string {
     this.#fileCount += 1;
     return join(this.folder, `${name}-${this.#fileCount}.sqlite`);
+  }
+
+  noteFile(name: string, bytes: number): void {
+    this.fileBytes[name] = Math.max(this.fileBytes[name] ?? 0, bytes);
   }
 
   noteRss(processName: string, bytes: number): void {

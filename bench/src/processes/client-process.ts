@@ -6,6 +6,9 @@ import { serveParent } from './ipc.ts';
 
 const ROWS_PER_PAGE = 1000;
 
+/** With the pages that are free, as the file is on disk. */
+const FILE_BYTES = 'SELECT page_count * page_size FROM pragma_page_count, pragma_page_size';
+
 let device: BenchDevice | undefined;
 
 serveParent({
@@ -21,6 +24,8 @@ serveParent({
   pull: () => time(() => current().client.pullToStable()),
   rebuild: () => time(() => current().client.rebuild()),
   count: async () => Number((await current().driver.all('SELECT count(*) FROM places'))[0]?.[0]),
+  fileBytes: async () => Number((await current().driver.all(FILE_BYTES))[0]?.[0]),
+  rssBytes: () => Promise.resolve(process.memoryUsage.rss()),
   close: async () => {
     await device?.close();
     device = undefined;
