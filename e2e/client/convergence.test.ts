@@ -162,6 +162,7 @@ describe('[T121] random writes, faults and restarts on two devices', () => {
     expect(first?.users).toEqual(server);
     const posts = await world.query(`SELECT count(*)::int AS n FROM business.posts WHERE _sync_scope_id = '${user}'`);
     expect(first?.posts).toHaveLength(Number(posts[0]?.['n']));
+    for (const device of devices) expect(await device.client.verify()).toMatchObject({ isEqual: true });
   });
 
   it('ran into everything it was made for', () => {
