@@ -22,6 +22,8 @@ export interface EnvironmentOptions {
   readonly jwtSecret?: string | undefined;
   /** Leave the data of a PostgreSQL that was started here. */
   readonly keepDb?: boolean | undefined;
+  /** Leave the files of the devices. */
+  readonly keepFiles?: boolean | undefined;
   readonly log?: ((line: string) => void) | undefined;
 }
 
@@ -65,10 +67,10 @@ export async function openEnvironment(options: EnvironmentOptions = {}): Promise
       await removeRules();
       await server?.close();
       await pool.end();
-      if (options.keepDb !== true) await postgres.destroy();
-      else await postgres.stop();
-      if (options.keepDb === true && postgres.kind === 'embedded') options.log?.(`database kept in ${folder}`);
-      else await rm(folder, { recursive: true, force: true });
+      if (options.keepDb === true) await postgres.stop();
+      else await postgres.destroy();
+      if (options.keepFiles === true) options.log?.(`files are kept in ${folder}`);
+      else if (options.keepDb !== true) await rm(folder, { recursive: true, force: true });
     },
   };
 }

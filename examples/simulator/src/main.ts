@@ -45,28 +45,38 @@ const options = new Command()
   .parse()
   .opts<CommandOptions>();
 
-const environment = await openEnvironment({
-  server: options.server,
-  db: options.db,
-  jwtSecret: options.jwtSecret,
-  keepDb: options.keepDb || !options.cleanup,
-  log: (line) => console.log(line),
-});
 try {
-  const report = await runSimulation(environment, {
-    scenarios: options.scenario,
-    parallel: options.parallel,
-    isVerifying: options.verify,
-    isCleaning: options.cleanup,
-    timeScale: options.timeScale,
-    patience: options.patience,
-    onResult: print,
+  await simulate();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
+
+async function simulate(): Promise<void> {
+  const environment = await openEnvironment({
+    server: options.server,
+    db: options.db,
+    jwtSecret: options.jwtSecret,
+    keepDb: options.keepDb || !options.cleanup,
+    keepFiles: !options.cleanup,
+    log: (line) => console.log(line),
   });
-  if (options.output !== undefined) await writeFile(options.output, `${JSON.stringify(report, null, 2)}\n`);
-  console.log(`${report.passed} passed, ${report.failed} failed, ${report.durationMs} ms`);
-  if (report.status === 'failed') process.exitCode = 1;
-} finally {
-  await environment.close();
+  try {
+    const report = await runSimulation(environment, {
+      scenarios: options.scenario,
+      parallel: options.parallel,
+      isVerifying: options.verify,
+      isCleaning: options.cleanup,
+      timeScale: options.timeScale,
+      patience: options.patience,
+      onResult: print,
+    });
+    if (options.output !== undefined) await writeFile(options.output, `${JSON.stringify(report, null, 2)}\n`);
+    console.log(`${report.passed} passed, ${report.failed} failed, ${report.durationMs} ms`);
+    if (report.status === 'failed') process.exitCode = 1;
+  } finally {
+    await environment.close();
+  }
 }
 
 function print(result: ScenarioResult): void {
