@@ -6,9 +6,12 @@ import { liveQuery } from './live-query.bench.ts';
 import { pull } from './pull.bench.ts';
 import { push } from './push.bench.ts';
 import { rebuild } from './rebuild.bench.ts';
+import { snapshot } from './snapshot.bench.ts';
+import { serverPull } from './server-pull.bench.ts';
+import { smallPush } from './small-push.bench.ts';
 import { stages } from './stages.bench.ts';
 
-const ALL: readonly Benchmark[] = [push, rebuild, pull, capture, stages, liveQuery, commit, latency];
+const ALL: readonly Benchmark[] = [push, rebuild, pull, capture, stages, liveQuery, commit, smallPush, snapshot, serverPull, latency];
 
 /** Every benchmark by its name on the command line. */
 export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(ALL.map((benchmark) => [benchmark.name, benchmark]));

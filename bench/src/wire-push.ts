@@ -15,15 +15,21 @@ export interface WirePush {
   readonly chunks: readonly Uint8Array[];
 }
 
-export function encodeWirePush(rows: readonly BenchRow[]): WirePush {
+/** `baseRowVersion` is the bundle in which the rows were written last; 0 for new ones. */
+export function encodeWirePush(
+  rows: readonly BenchRow[],
+  op: 'INSERT' | 'UPDATE' | 'DELETE' = 'INSERT',
+  baseRowVersion = 0n,
+): WirePush {
   const hasher = new RowHasher();
   const texts = rows.map((row, ordinal) => {
-    const payload = encodeWirePayload(row);
+    const payload = op === 'DELETE' ? undefined : encodeWirePayload(row);
     const key = `{"id":"${row.id}"}`;
     hasher.addRow(
-      requestRowText({ schema: 'business', table: 'places', key, op: 'INSERT', payload, base_row_version: 0n }, ordinal),
+      requestRowText({ schema: 'business', table: 'places', key, op, payload, base_row_version: baseRowVersion }, ordinal),
     );
-    return `{"schema":"business","table":"places","key":${key},"op":"INSERT","base_row_version":0,"payload":${payload}}`;
+    const rest = payload === undefined ? '' : `,"payload":${payload}`;
+    return `{"schema":"business","table":"places","key":${key},"op":"${op}","base_row_version":${baseRowVersion}${rest}}`;
   });
   const chunks: Uint8Array[] = [];
   for (let from = 0; from < texts.length; from += CHUNK_ROWS) {
@@ -59,6 +65,22 @@ export class WireSource {
 
   async commit(pushId: string): Promise<void> {
     await this.#post(`/sync/push-sessions/${pushId}/commit`, '');
+  }
+
+  /** Opens a snapshot session; returns its number of rows. */
+  async createSnapshot(): Promise<bigint> {
+    return BigInt(String((await this.#post('/sync/snapshot-sessions', ''))['row_count']));
+  }
+
+  /** Reads everything after a bundle and throws it away; returns the bytes. */
+  async pullAll(afterBundleSeq: number): Promise<number> {
+    const response = await fetch(`${this.#serverUrl}/sync/pull?after_bundle_seq=${afterBundleSeq}&max_bundles=5000`, {
+      headers: this.#headers,
+    });
+    if (response.status !== 200 || response.body === null) throw new Error(`pull was answered with ${response.status}`);
+    let bytes = 0;
+    for await (const chunk of response.body) bytes += chunk.length;
+    return bytes;
   }
 
   async #post(path: string, body: string | Uint8Array): Promise<Readonly<Record<string, unknown>>> {

@@ -1,0 +1,39 @@
+import { makeBenchRows } from './bench-rows.ts';
+import { startBenchServer } from './harness/bench-server.ts';
+import { type Benchmark, defineCase } from './harness/benchmark.ts';
+import { rawCopy } from './server-baselines.ts';
+import { encodeWirePush, WireSource } from './wire-push.ts';
+
+const BUNDLES = 100;
+
+/** The reading side of the server alone. */
+export const serverPull: Benchmark = {
+  name: 'server-pull',
+  title: `one pull of rows in ${BUNDLES} bundles, read and thrown away; raw is COPY (SELECT …) TO STDOUT of the same rows`,
+  rowsDefault: 100_000,
+  repetitionsDefault: 5,
+  async setUp({ rows, sandbox }) {
+    const server = await startBenchServer(sandbox);
+    const { token } = await server.newUser();
+    const writer = new WireSource(server.url, token);
+    await writer.connectEmpty();
+    const benchRows = makeBenchRows(rows);
+    const bundleRows = Math.ceil(rows / BUNDLES);
+    for (let from = 0; from < rows; from += bundleRows) {
+      const push = encodeWirePush(benchRows.slice(from, from + bundleRows));
+      await writer.commit(await writer.stage(push, from / bundleRows + 1));
+    }
+    const reader = new WireSource(server.url, token);
+    return [
+      await rawCopy(sandbox, benchRows),
+      defineCase({
+        name: 'pull',
+        prepare: () => Promise.resolve(),
+        run: async () => {
+          const bytes = await reader.pullAll(0);
+          if (bytes < rows * 200) throw new Error(`the pull had ${bytes} bytes only`);
+        },
+      }),
+    ];
+  },
+};
