@@ -1,8 +1,6 @@
 /** What PostgreSQL tests of this package share: a database of their own behind the real driver. */
 import { createTestDatabase } from '@oversync/dev-postgres/testing';
-import { Pool } from 'pg';
 
-import { createPgDatabase } from './drivers/pg.ts';
 import { bootstrap } from './engine/bootstrap.ts';
 import type { BootstrapOptions, BootstrapResult } from './engine/bootstrap.ts';
 import type { FinaliseOptions } from './engine/finalise.ts';
@@ -10,6 +8,7 @@ import { formatPinnedSettings } from './engine/transaction.ts';
 import { OPTION_DEFAULTS } from './limits.ts';
 import type { PgResult, PgTransaction, PgValue, Postgres } from './ports/postgres.ts';
 import type { RegisteredTableConfig } from './rules/table-description.ts';
+import { openTestDriver } from './test-driver.ts';
 
 export interface PgFixture {
   readonly url: string;
@@ -38,10 +37,7 @@ export const TEST_PINNED_SETTINGS = formatPinnedSettings({ lockTimeoutMs: 10_000
 
 export async function openPgFixture(): Promise<PgFixture> {
   const database = await createTestDatabase();
-  const pool = new Pool({ connectionString: database.url, max: 4 });
-  // Dropping the database ends connections that are still closing; their farewell is nobody's business.
-  pool.on('connect', (client) => client.on('error', () => {}));
-  const db = createPgDatabase(pool);
+  const { db, end } = openTestDriver(database.url, { max: 4 });
   return {
     url: database.url,
     db,
@@ -72,7 +68,7 @@ export async function openPgFixture(): Promise<PgFixture> {
         ...overrides,
       }),
     close: async () => {
-      await pool.end();
+      await end();
       await database.drop();
     },
   };

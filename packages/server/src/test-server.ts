@@ -4,15 +4,14 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createTestDatabase } from '@oversync/dev-postgres/testing';
 import { requestRowText } from '@oversync/protocol';
 import type { JsonObject } from '@oversync/protocol';
-import { Pool } from 'pg';
 
 import { createSyncServer } from './create-sync-server.ts';
 import type { SyncServer } from './create-sync-server.ts';
-import { createPgDatabase } from './drivers/pg.ts';
 import type { ServerEvent } from './engine/events.ts';
 import type { SyncServerOptions } from './engine/options.ts';
 import type { PgResult, PgValue, Postgres } from './ports/postgres.ts';
 import { CountingPostgres } from './test-counting-postgres.ts';
+import { openTestDriver } from './test-driver.ts';
 
 export const NOTES_DDL = `
 CREATE SCHEMA business;
@@ -106,9 +105,7 @@ export interface TestServerOptions extends Partial<SyncServerOptions> {
 export async function openTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { ddl = NOTES_DDL, skipsBootstrap = false, poolMax = 6, preparedStatements = false, ...overrides } = options;
   const database = await createTestDatabase();
-  const pool = new Pool({ connectionString: database.url, max: poolMax, connectionTimeoutMillis: 5000 });
-  pool.on('error', () => {});
-  const db = createPgDatabase(pool, { preparedStatements });
+  const { db, end } = openTestDriver(database.url, { max: poolMax, preparedStatements });
   const counting = new CountingPostgres(db);
   const events: ServerEvent[] = [];
   const create = (more: Partial<SyncServerOptions>): SyncServer =>
@@ -147,7 +144,7 @@ export async function openTestServer(options: TestServerOptions = {}): Promise<T
     },
     close: async () => {
       await Promise.all([server, ...others].map((one) => one.close({ timeoutMs: 1000 })));
-      await pool.end();
+      await end();
       await database.drop();
     },
   };
