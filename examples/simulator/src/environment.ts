@@ -45,15 +45,34 @@ export interface Environment {
 export async function openEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
   if (options.server !== undefined && (options.db === undefined || options.jwtSecret === undefined))
     throw new Error('--server needs --db and --jwt-secret');
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    return { ...(await startAll(options, closers)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Starts one thing after the other; `closers` gets what ends each of them. */
+async function startAll(options: EnvironmentOptions, closers: (() => Promise<void>)[]): Promise<Omit<Environment, 'close'>> {
   const folder = await mkdtemp(join(tmpdir(), 'oversync-simulator-'));
+  closers.push(() => removeFolder(options, folder));
   const postgres = await findPostgres(options, folder);
+  closers.push(() => (options.keepDb === true ? postgres.stop() : postgres.destroy()));
   const jwtSecret = options.jwtSecret ?? randomBytes(32).toString('hex');
   const pool = new Pool({ connectionString: postgres.url, max: VERIFY_POOL_SIZE });
   pool.on('error', () => undefined);
+  closers.push(() => pool.end());
   const server = options.server === undefined ? await startServer(pool, postgres, jwtSecret) : null;
-  const serverUrl = options.server ?? server?.url ?? '';
-  const removeRules = await addBusinessRules(pool);
+  if (server !== null) closers.push(() => server.close());
+  closers.push(await addBusinessRules(pool));
   const backOffice = new BackOffice(postgres.url);
+  closers.push(() => backOffice.close());
+  const serverUrl = options.server ?? server?.url ?? '';
   return {
     serverUrl,
     folder,
@@ -62,17 +81,12 @@ export async function openEnvironment(options: EnvironmentOptions = {}): Promise
     query: async (sql, params) =>
       (await pool.query<(string | null)[]>({ text: sql, values: [...params], rowMode: 'array' })).rows,
     streamCount: (user) => countStreams(serverUrl, user),
-    close: async () => {
-      await backOffice.close();
-      await removeRules();
-      await server?.close();
-      await pool.end();
-      if (options.keepDb === true) await postgres.stop();
-      else await postgres.destroy();
-      if (options.keepFiles === true) options.log?.(`files are kept in ${folder}`);
-      else if (options.keepDb !== true) await rm(folder, { recursive: true, force: true });
-    },
   };
+}
+
+async function removeFolder(options: EnvironmentOptions, folder: string): Promise<void> {
+  if (options.keepFiles === true) options.log?.(`files are kept in ${folder}`);
+  else if (options.keepDb !== true) await rm(folder, { recursive: true, force: true });
 }
 
 async function findPostgres(options: EnvironmentOptions, folder: string): Promise<PostgresByUrl> {

@@ -3,7 +3,7 @@ import type { TestDatabase } from '@oversync/dev-postgres/testing';
 import { useExternalPostgres } from '@oversync/dev-postgres';
 import { startReferenceServer } from '@oversync/reference-server-example';
 import { Client } from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { openEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
@@ -69,6 +69,19 @@ describe('[K32] [T121] the simulator', () => {
 
   it('refuses a server of which it knows neither database nor secret', async () => {
     await expect(openEnvironment({ server: environment.serverUrl })).rejects.toThrow('--server needs --db and --jwt-secret');
+  });
+
+  it('leaves nothing open when it cannot start', async () => {
+    const empty = await createTestDatabase();
+    await expect(openEnvironment({ server: environment.serverUrl, db: empty.url, jwtSecret: SECRET })).rejects.toThrow(
+      'does not exist',
+    );
+    const client = new Client({ connectionString: empty.url });
+    await client.connect();
+    const others = 'SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()';
+    await vi.waitFor(async () => expect((await client.query(others)).rowCount).toBe(0), { timeout: 10_000 });
+    await client.end();
+    await empty.drop();
   });
 
   it('cleans up after itself', async () => {
