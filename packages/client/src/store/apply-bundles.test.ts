@@ -1,13 +1,12 @@
 import { describe, expect, test } from 'vitest';
 
-import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
 import { checkIncomingRows } from '../rules/check-incoming.ts';
 import { applyBundles } from './apply-bundles.ts';
 import { stageBundleRows } from './bundle-stage.ts';
 import { loadClientState } from './client-state.ts';
 import { freezeOutbox } from './freeze.ts';
 import type { PulledBundle } from './store-types.ts';
-import { APPLY, FREEZE, dirty, openAttached, query, serverRow } from './test-local.ts';
+import { APPLY, FREEZE, HeldRows, dirty, openAttached, query, serverRow } from './test-local.ts';
 import type { Local } from './test-local.ts';
 import type { IncomingRow } from '../rules/incoming-row.ts';
 
@@ -24,29 +23,6 @@ async function checkpoint(local: Local): Promise<bigint> {
   const { lifecycle, applyMode } = await loadClientState(local.driver);
   expect(applyMode).toBe(0);
   return 'lastBundleSeqSeen' in lifecycle ? lifecycle.lastBundleSeqSeen : -1n;
-}
-
-/** The most rows that one statement has handed over. */
-class HeldRows {
-  most = 0;
-  readonly driver: SqliteDriver;
-
-  constructor(inner: SqliteDriver) {
-    const count = (tx: SqliteTx): SqliteTx => ({
-      exec: (sql) => tx.exec(sql),
-      run: (sql, params) => tx.run(sql, params),
-      all: async (sql, params) => {
-        const rows = await tx.all(sql, params);
-        this.most = Math.max(this.most, rows.length);
-        return rows;
-      },
-    });
-    this.driver = {
-      ...count(inner),
-      databaseId: () => inner.databaseId(),
-      transaction: (mode, fn) => inner.transaction(mode, (tx) => fn(count(tx))),
-    };
-  }
 }
 
 describe('applying pulled bundles', () => {

@@ -5,11 +5,12 @@ import type { IncomingRow } from '../rules/incoming-row.ts';
 import { applyBundles } from './apply-bundles.ts';
 import { stageBundleRows } from './bundle-stage.ts';
 import { loadClientState, loadSource } from './client-state.ts';
+import { captureExistingRows } from './first-open.ts';
 import { freezeOutbox } from './freeze.ts';
 import { storeCommittedRemote } from './outbox.ts';
 import { replayCommittedBundle } from './replay.ts';
 import type { ReplayResult } from './store-types.ts';
-import { APPLY, FREEZE, SOURCE_ID, dirty, openAttached, query, serverRow } from './test-local.ts';
+import { APPLY, FREEZE, HeldRows, SOURCE_ID, dirty, openAttached, query, serverRow } from './test-local.ts';
 import type { Local } from './test-local.ts';
 
 const USERS = 'CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT, at TEXT)';
@@ -239,5 +240,28 @@ describe('replaying an own bundle', () => {
     const result = await push(local, 1n, rows);
     expect(result).toMatchObject({ committedRowCount: 3, requeuedRowCount: 0 });
     expect(query(local, 'SELECT count(*) AS n FROM members')).toEqual([{ n: 2 }]);
+  });
+
+  test('[K38] 200,000 committed rows are replayed from the stage without holding them', async () => {
+    const local = await openAttached(USERS);
+    const { database } = local.driver;
+    database.exec(`UPDATE _sync_apply_state SET apply_mode = 1;
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) INSERT INTO users SELECT printf('u%06d', i), 'name', NULL FROM n;
+      UPDATE _sync_apply_state SET apply_mode = 0`);
+    await local.driver.transaction('immediate', (tx) => captureExistingRows(tx, local.schema));
+    const held = new HeldRows(local.driver);
+    const { outbox } = await freezeOutbox(held.driver, local.schema, { ...FREEZE, rowsMax: 1_000_000, bytesMax: 1e9 });
+    if (outbox.state !== 'prepared') throw new Error('nothing was frozen');
+    const committed = await storeCommittedRemote(held.driver, outbox, { bundleSeq: 1n, bundleHash: 'h' });
+    database.exec(`INSERT INTO _oversync_bundle_stage(bundle_seq, row_ordinal, schema_name, table_name, key_json, op, row_version, payload)
+      SELECT 1, row_ordinal, schema_name, table_name, key_json, op, 1, wire_payload FROM _sync_outbox_rows`);
+    const result = await replayCommittedBundle(held.driver, local.schema, {
+      ...APPLY,
+      outbox: committed,
+      bundle: { staged: true },
+    });
+    expect(result).toMatchObject({ committedRowCount: 200_000, requeuedRowCount: 0, lastBundleSeqSeen: 1n });
+    expect(query(local, 'SELECT count(*) AS n FROM _sync_row_state WHERE row_version = 1')).toEqual([{ n: 200_000 }]);
+    expect(held.most).toBeLessThanOrEqual(FREEZE.page.rowsMax);
   });
 });

@@ -1,7 +1,7 @@
 import { createNodeSqliteDriver } from '../drivers/node-sqlite.ts';
 import type { NodeSqliteDriver } from '../drivers/node-sqlite.ts';
 import type { Random } from '../ports/clock.ts';
-import type { SqlValue } from '../ports/sqlite-driver.ts';
+import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import type { IncomingRow } from '../rules/incoming-row.ts';
 import type { LocalSchema, LocalSchemaConfig } from '../rules/local-schema.ts';
 import { saveLifecycle } from './client-state.ts';
@@ -103,4 +103,27 @@ export function serverRow(
 ): IncomingRow {
   const payload = members === null ? null : JSON.stringify({ id, ...members });
   return { schema: 'main', table, keyColumn: 'id', keyValue: id, op, rowVersion, payload };
+}
+
+/** The most rows that one statement has handed over. */
+export class HeldRows {
+  most = 0;
+  readonly driver: SqliteDriver;
+
+  constructor(inner: SqliteDriver) {
+    const count = (tx: SqliteTx): SqliteTx => ({
+      exec: (sql) => tx.exec(sql),
+      run: (sql, params) => tx.run(sql, params),
+      all: async (sql, params) => {
+        const rows = await tx.all(sql, params);
+        this.most = Math.max(this.most, rows.length);
+        return rows;
+      },
+    });
+    this.driver = {
+      ...count(inner),
+      databaseId: () => inner.databaseId(),
+      transaction: (mode, fn) => inner.transaction(mode, (tx) => fn(count(tx))),
+    };
+  }
 }
