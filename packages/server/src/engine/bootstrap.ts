@@ -51,7 +51,7 @@ export interface BootstrapResult {
   readonly adopted: AdoptionReport;
 }
 
-const NOTHING_APPLIED = { appliedMigrations: [], changedTables: [] };
+const NOTHING_APPLIED: AppliedInstallation = { appliedMigrations: [], changedTables: [] };
 
 /**
  * Makes the database ready and reads the catalog. Idempotent, and safe in many processes at once.
@@ -65,14 +65,33 @@ export async function bootstrap(options: BootstrapOptions): Promise<BootstrapRes
   let found = await inTransaction(options, true, (tx) => inspect(tx, options, tables, 'new'));
   if (options.bootstrapPolicy === 'check') refusePending(found);
   let applied: AppliedInstallation = NOTHING_APPLIED;
-  if (found.plan.pending.length > 0 || found.unadopted.empty.length > 0) {
+  // A table may change between installing and looking again; the last look has to find nothing to do.
+  for (
+    let look = 1;
+    look <= LOOKS_MAX && (found.plan.pending.length > 0 || (look === 1 && hasUnmarkedTables(found)));
+    look += 1
+  ) {
     const installed = await inTransaction(options, false, (tx) => install(tx, options, tables));
     found = installed.inspection;
-    applied = installed.applied;
+    applied = addInstallation(applied, installed.applied);
   }
   const catalog = getCatalog(found);
   const adopted = await adopt(options, catalog, found);
   return { catalog, warnings: found.report.warnings, ...applied, adopted };
+}
+
+/** Tables that change faster than this are nothing to wait for. */
+const LOOKS_MAX = 5;
+
+function hasUnmarkedTables({ unadopted }: Inspection): boolean {
+  return unadopted.empty.length > 0;
+}
+
+function addInstallation(before: AppliedInstallation, more: AppliedInstallation): AppliedInstallation {
+  return {
+    appliedMigrations: [...before.appliedMigrations, ...more.appliedMigrations],
+    changedTables: [...new Set([...before.changedTables, ...more.changedTables])].sort(),
+  };
 }
 
 interface Inspection {

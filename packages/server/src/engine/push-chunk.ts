@@ -41,11 +41,12 @@ export interface PushChunkReply {
  */
 export async function stagePushChunk(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
   if (!isUuidToken(input.pushId)) throw new SyncError('push_session_not_found');
+  const before = ctx.catalog();
   try {
     return await stageOnce(ctx, actor, input);
   } catch (error) {
     // A table that changed a moment ago explains a value that does not fit, so look before the client is blamed.
-    if (!mayBeStale(error) || !(await ctx.refreshCatalog())) throw error;
+    if (!mayBeStale(error) || (!(await ctx.refreshCatalog()) && ctx.catalog() === before)) throw error;
     return stageOnce(ctx, actor, input);
   }
 }

@@ -50,6 +50,7 @@ export class ServerCore {
   #ready: Ready | undefined;
   #bootstrapping: Promise<BootstrapResult> | undefined;
   #refreshing: Promise<boolean> | undefined;
+  #nextRefresh: Promise<boolean> | undefined;
   #refreshTimer: ReturnType<typeof setTimeout> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -193,12 +194,22 @@ export class ServerCore {
     }, this.options.catalogRefreshIntervalMs);
   }
 
-  /** Requests that notice a changed table at the same time share one look at the catalog. */
+  /**
+   * Requests that notice a changed table at the same time share one look at the catalog: the next one, because a look that is under way
+   * may have begun before the table changed.
+   */
   #refreshCatalog(): Promise<boolean> {
-    this.#refreshing ??= this.#readCatalogAgain().finally(() => {
-      this.#refreshing = undefined;
+    if (this.#refreshing === undefined) {
+      this.#refreshing = this.#readCatalogAgain().finally(() => {
+        this.#refreshing = undefined;
+      });
+      return this.#refreshing;
+    }
+    this.#nextRefresh ??= this.#refreshing.then(async (hasChanged) => {
+      this.#nextRefresh = undefined;
+      return (await this.#refreshCatalog()) || hasChanged;
     });
-    return this.#refreshing;
+    return this.#nextRefresh;
   }
 
   async #readCatalogAgain(): Promise<boolean> {
