@@ -1,6 +1,6 @@
 import { isUuidToken, SyncError } from '@oversync/protocol';
 
-import type { PgTransaction } from '../ports/postgres.ts';
+import type { PgResult, PgTransaction } from '../ports/postgres.ts';
 import { decideScopeInSession } from '../rules/lineage-scope.ts';
 import type { ScopeDecision } from '../rules/lineage-scope.ts';
 import type { SourceDecision } from '../rules/lineage-source.ts';
@@ -10,6 +10,7 @@ import { parsePushSession } from '../store/push-session.ts';
 import type { PushSession } from '../store/push-session.ts';
 import { lockScope, lockScopeOfSeed, selectPushActor, selectSession } from '../store/push-session.sql.ts';
 import { runStatements } from '../store/run-statements.ts';
+import type { ScriptStatement } from '../store/run-statements.ts';
 import { checkActor } from './actor-check.ts';
 import type { Actor, SyncContext } from './context.ts';
 
@@ -44,17 +45,31 @@ export async function openPush(
   pushId: string,
   lock: PushLock,
 ): Promise<OpenPush> {
+  return (await openPushWith(ctx, tx, actor, pushId, lock, [])).open;
+}
+
+/** {@link openPush} with statements that travel along; their results count only when the session is the caller's. */
+export async function openPushWith(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  pushId: string,
+  lock: PushLock,
+  statements: readonly ScriptStatement[],
+): Promise<{ readonly open: OpenPush; readonly results: readonly PgResult[] }> {
   if (!isUuidToken(pushId)) throw new SyncError('push_session_not_found');
   const m = ctx.names;
   const locks = { none: [], session: [lockScopeOfSeed(m, actor.scopeId, pushId)], scope: [lockScope(m, actor.scopeId)] };
   const reads = [selectPushActor(m, actor), selectSession(m, actor.scopeId, pushId, lock !== 'none')];
-  const results = await runStatements(tx, [...locks[lock], ...reads]);
-  const facts = readActorFacts(results.at(-2)?.rows[0]);
-  const session = parsePushSession(results.at(-1)?.rows[0]);
+  const all = await runStatements(tx, [...locks[lock], ...reads, ...statements]);
+  const [factsRow, sessionRow] = all.slice(locks[lock].length).map(({ rows }) => rows[0]);
+  const facts = readActorFacts(factsRow);
+  const session = parsePushSession(sessionRow);
   checkActor(ctx, actor, facts);
   checkToken(ctx, pushId, facts);
-  const transactionId = (lock === 'scope' ? results[0]?.rows[0]?.[1] : null) ?? '';
-  return { ...checkSession(actor, facts, session), pushId, transactionId };
+  const transactionId = (lock === 'scope' ? all[0]?.rows[0]?.[1] : null) ?? '';
+  const open = { ...checkSession(actor, facts, session), pushId, transactionId };
+  return { open, results: all.slice(locks[lock].length + reads.length) };
 }
 
 function checkToken(ctx: SyncContext, pushId: string, facts: ActorFacts): void {

@@ -2,7 +2,7 @@ import { isUuidToken, LIMITS, SyncError } from '@oversync/protocol';
 import type { CommitReply } from '@oversync/protocol';
 
 import { PgFault } from '../ports/postgres.ts';
-import type { PgTransaction } from '../ports/postgres.ts';
+import type { PgResult, PgTransaction } from '../ports/postgres.ts';
 import { reportConflicts } from '../rules/conflict-report.ts';
 import { decideSourceAtCommit } from '../rules/lineage-source.ts';
 import type { ApplyGroup } from '../rules/push-apply-sql.ts';
@@ -10,10 +10,11 @@ import type { Catalog } from '../rules/table-description.ts';
 import { bundleContextSettings } from '../store/capture.sql.ts';
 import { loadServerRows } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
+import { runStatements } from '../store/run-statements.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { finaliseBundle } from './finalise.ts';
 import type { FinalisedBundle } from './finalise.ts';
-import { checkSeedLease, checkSourceDecision, openPush } from './push-access.ts';
+import { checkSeedLease, checkSourceDecision, openPushWith } from './push-access.ts';
 import type { OpenPush } from './push-access.ts';
 import { applyStagedRows } from './push-apply.ts';
 import { describeFinaliseFault } from './push-apply-failure.ts';
@@ -22,7 +23,7 @@ import { getLayoutTag } from './push-layout.ts';
 import { resolvePushOutcome } from './push-outcome.ts';
 import type { SentCommit } from './push-outcome.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
-import { checkStage, inspectStage } from './push-stage-check.ts';
+import { checkStage, inspectStage, readStageReport } from './push-stage-check.ts';
 import { withScopeWriteTransaction } from './transaction.ts';
 import type { Attempt } from './transaction.ts';
 
@@ -93,12 +94,14 @@ interface CommitInput {
 
 async function runCommit(ctx: SyncContext, tx: PgTransaction, input: CommitInput): Promise<SentCommit<CommittedPush>> {
   const startedAt = performance.now();
-  const open = await openPush(ctx, tx, input.actor, input.pushId, 'scope');
+  const { actor, pushId } = input;
+  const inspection = inspectStage(ctx.names, { scopeId: actor.scopeId, pushId });
+  const { open, results } = await openPushWith(ctx, tx, actor, pushId, 'scope', inspection);
   const lockedAt = performance.now();
   const catalog = ctx.catalog();
-  const groups = await checkPush(ctx, tx, input.actor, open, catalog);
+  const groups = await checkPush(ctx, tx, actor, { open, results, catalog });
   const appliedFrom = performance.now();
-  const staged = { pushRow: ctx.names.pushRow, scopeId: input.actor.scopeId, scopePk: open.scopePk, pushId: input.pushId };
+  const staged = { pushRow: ctx.names.pushRow, scopeId: actor.scopeId, scopePk: open.scopePk, pushId };
   const capturedTableIds = await applyStagedRows(ctx, tx, { staged, groups, catalog, captureToken: input.captureToken });
   const finalisedFrom = performance.now();
   const bundle = await finalise(ctx, tx, input, { open, groups, catalog, capturedTableIds });
@@ -111,25 +114,33 @@ async function runCommit(ctx: SyncContext, tx: PgTransaction, input: CommitInput
   return {
     session: open.session,
     transactionId: open.transactionId,
-    value: { reply: describeBundle(input.actor, open, bundle), bundle, open, times },
+    value: { reply: describeBundle(actor, open, bundle), bundle, open, times },
   };
 }
 
-/**
- * Steps 2 to 5 of protocol.md 8.4; returns what is to be applied. The whole stage is read in one round trip, then judged in order.
- */
+/** A push and what was read of its staged rows together with it. */
+interface InspectedPush {
+  readonly open: OpenPush;
+  readonly results: readonly PgResult[];
+  readonly catalog: Catalog;
+}
+
+/** Steps 2 to 5 of protocol.md 8.4, in their order; returns what is to be applied. */
 async function checkPush(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
-  open: OpenPush,
-  catalog: Catalog,
+  { open, results, catalog }: InspectedPush,
 ): Promise<readonly ApplyGroup[]> {
   const { session } = open;
   if (session.nextRowOrdinal < session.plannedRowCount)
     throw new SyncError('push_commit_invalid', { message: 'not all planned rows are staged' });
-  if (session.rowLayout !== getLayoutTag(catalog)) await rebuildForCommit(ctx, tx, actor, open, catalog);
-  const report = await inspectStage(ctx, tx, open, catalog);
+  let inspected = results;
+  if (session.rowLayout !== getLayoutTag(catalog)) {
+    await rebuildForCommit(ctx, tx, actor, open, catalog);
+    inspected = await runStatements(tx, inspectStage(ctx.names, { scopeId: actor.scopeId, pushId: open.pushId }));
+  }
+  const report = await readStageReport(ctx, tx, open, catalog, inspected);
   checkStage(report, open, catalog);
   checkSeedLease(open);
   checkSourceDecision(decideSourceAtCommit(open.facts.source, actor.sourceId, session.sourceBundleId), actor.sourceId);

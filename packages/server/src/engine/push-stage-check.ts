@@ -1,7 +1,7 @@
 import { SyncError } from '@oversync/protocol';
 
 import { LISTED_CONFLICTS_MAX, SQL_HASH_BYTES_MAX } from '../limits.ts';
-import type { PgTransaction } from '../ports/postgres.ts';
+import type { PgResult, PgRow, PgStatement, PgTransaction } from '../ports/postgres.ts';
 import type { ApplyGroup } from '../rules/push-apply-sql.ts';
 import { parsePushOp } from '../rules/push-row.ts';
 import type { Catalog } from '../rules/table-description.ts';
@@ -9,10 +9,11 @@ import { createViolationError } from '../rules/violation.ts';
 import { selectConflicts } from '../store/conflict.sql.ts';
 import { parseConflicts } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
+import type { MetadataNames } from '../store/metadata.sql.ts';
 import { copyCanonicalRows, hashStagedRows, selectApplyGroups, selectRepeatedKey } from '../store/push-row.sql.ts';
+import type { ScopedPush } from '../store/push-row.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
 import { runStatements } from '../store/run-statements.ts';
-import type { PgRow } from '../ports/postgres.ts';
 import type { SyncContext } from './context.ts';
 import { createFastSha256 } from './platform-hash.ts';
 import type { OpenPush } from './push-access.ts';
@@ -26,28 +27,35 @@ export interface StageReport {
   readonly requestHash: string;
 }
 
-/**
- * Reads what commit has to know about the staged rows: one round trip, and one more only for a hash of more rows than PostgreSQL
- * should hold at once.
- */
-export async function inspectStage(ctx: SyncContext, tx: PgTransaction, open: OpenPush, catalog: Catalog): Promise<StageReport> {
-  const m = ctx.names;
-  const known = getRunningHashes(ctx).getDigest(open.pushId, open.session.plannedRowCount);
-  const isHashedBySql = known === undefined && open.session.stagedBytes <= BigInt(SQL_HASH_BYTES_MAX);
-  const statements = [
-    selectApplyGroups(m, open),
-    selectRepeatedKey(m, open),
-    selectConflicts(m, open, open.facts.scope.floor, LISTED_CONFLICTS_MAX),
-    ...(isHashedBySql ? [hashStagedRows(m, open)] : []),
-  ];
-  const [groups, duplicates, conflicts, hash] = await runStatements(tx, statements);
+/** Statements that read what commit has to know about the staged rows; they need nothing that another one finds out. */
+export function inspectStage(m: MetadataNames, push: ScopedPush): readonly PgStatement[] {
+  return [selectApplyGroups(m, push), selectRepeatedKey(m, push), selectConflicts(m, push, LISTED_CONFLICTS_MAX)];
+}
+
+/** Reads the results of {@link inspectStage}; rows that this process has not staged itself cost a round trip for their hash. */
+export async function readStageReport(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  open: OpenPush,
+  catalog: Catalog,
+  [groups, duplicates, conflicts]: readonly PgResult[],
+): Promise<StageReport> {
   return {
     groups: (groups?.rows ?? []).map(parseGroup),
     duplicate: duplicates?.rows[0],
     conflicts: parseConflicts(conflicts?.rows ?? [], catalog),
     requestHash:
-      known ?? hash?.rows[0]?.[0] ?? (await hashCanonicalLines(tx.copyTo(copyCanonicalRows(m, open)), createFastSha256)),
+      getRunningHashes(ctx).getDigest(open.pushId, open.session.plannedRowCount) ?? (await loadRequestHash(ctx, tx, open)),
   };
+}
+
+/** More rows than PostgreSQL should hold at once are hashed here. */
+async function loadRequestHash({ names: m }: SyncContext, tx: PgTransaction, open: OpenPush): Promise<string> {
+  if (open.session.stagedBytes > BigInt(SQL_HASH_BYTES_MAX)) {
+    return hashCanonicalLines(tx.copyTo(copyCanonicalRows(m, open)), createFastSha256);
+  }
+  const [hash] = await runStatements(tx, [hashStagedRows(m, open)]);
+  return hash?.rows[0]?.[0] ?? '';
 }
 
 function parseGroup(row: PgRow): ApplyGroup {

@@ -7,7 +7,7 @@ import { quoteIdentifier, quoteLiteral } from '../rules/sql-text.ts';
 import { SCOPE_COLUMN } from '../rules/table-description.ts';
 import type { TableDescription } from '../rules/table-description.ts';
 import type { MetadataNames } from './metadata.sql.ts';
-import type { PushRef } from './push-row.sql.ts';
+import type { PushRef, ScopedPush } from './push-row.sql.ts';
 
 /** Names of the values that the table of `decideConflict` looks at, as SQL expressions. */
 export interface ConflictTerms {
@@ -34,25 +34,26 @@ export function createAcceptCondition({ op, baseRowVersion, version, deleted, fl
  * LATERAL with OFFSET 0 makes it one index look-up per key: the planner has no statistics of a new push or a new scope, and would
  * rather compare each row with all of the scope. In key order, so that neighbouring look-ups meet the same pages.
  */
-export function selectConflicts(m: MetadataNames, push: PushRef, floor: bigint, limit: number): PgStatement {
-  return bindStatement((bind) => conflictsSql(m, push, floor, limit, bind));
+export function selectConflicts(m: MetadataNames, push: ScopedPush, limit: number): PgStatement {
+  return bindStatement((bind) => conflictsSql(m, push, limit, bind));
 }
 
-function conflictsSql(m: MetadataNames, push: PushRef, floor: bigint, limit: number, bind: Bind): string {
-  const scopePk = bind('int8', push.scopePk);
+function conflictsSql(m: MetadataNames, push: ScopedPush, limit: number, bind: Bind): string {
+  const scopeId = bind('text', push.scopeId);
+  const ofScope = (column: string): string => `(SELECT sc.${column} FROM ${m.scope} sc WHERE sc.scope_id=${scopeId})`;
   const accept = createAcceptCondition({
     op: 'p.op',
     baseRowVersion: 'p.base_row_version',
     version: 's.version',
     deleted: 's.deleted',
-    floor: bind('int8', floor),
+    floor: ofScope('floor'),
   });
   const pushed =
     `SELECT r.row_ordinal,r.table_id,r.op,r.key_bytes,r.key_text,r.base_row_version FROM ${m.pushRow} r ` +
-    `WHERE r.scope_pk=${scopePk} AND r.push_id=${bind('uuid', push.pushId)} ORDER BY r.table_id,r.key_bytes OFFSET 0`;
+    `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.push_id=${bind('uuid', push.pushId)} ORDER BY r.table_id,r.key_bytes OFFSET 0`;
   const state =
     `SELECT r.version,r.deleted FROM ${m.rowState} r ` +
-    `WHERE r.scope_pk=${scopePk} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
+    `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
   return (
     `SELECT p.row_ordinal,p.table_id,p.op,p.key_text,p.base_row_version,COALESCE(s.version,0),COALESCE(s.deleted,false),count(*) OVER () ` +
     `FROM (${pushed}) p LEFT JOIN LATERAL (${state}) s ON true WHERE NOT (${accept}) ORDER BY p.row_ordinal LIMIT ${limit}`

@@ -12,6 +12,17 @@ export interface PushRef {
   readonly pushId: string;
 }
 
+/** A push whose scope is known by its id only. */
+export interface ScopedPush {
+  readonly scopeId: string;
+  readonly pushId: string;
+}
+
+/** The number of a scope, looked up in the statement that needs it. */
+export function scopePkOf(m: MetadataNames, bind: Bind, scopeId: string): string {
+  return `(SELECT sc.scope_pk FROM ${m.scope} sc WHERE sc.scope_id=${bind('text', scopeId)})`;
+}
+
 const COLUMNS =
   'scope_pk,push_id,row_ordinal,table_id,op,key_bytes,key_text,base_row_version,column_set,canonical_text,apply_text';
 
@@ -39,6 +50,10 @@ export interface OrdinalRange {
 
 function ofPush(bind: Bind, push: PushRef): string {
   return `p.scope_pk=${bind('int8', push.scopePk)} AND p.push_id=${bind('uuid', push.pushId)}`;
+}
+
+function ofScopedPush(m: MetadataNames, bind: Bind, push: ScopedPush): string {
+  return `p.scope_pk=${scopePkOf(m, bind, push.scopeId)} AND p.push_id=${bind('uuid', push.pushId)}`;
 }
 
 function rangeCondition(push: PushRef, range: OrdinalRange): string {
@@ -75,20 +90,20 @@ export function checkConversion(m: MetadataNames, push: PushRef, range: OrdinalR
 }
 
 /** The rows of a whole push, grouped as they are applied. */
-export function selectApplyGroups(m: MetadataNames, push: PushRef): PgStatement {
+export function selectApplyGroups(m: MetadataNames, push: ScopedPush): PgStatement {
   return bindStatement(
     (bind) =>
       `SELECT p.table_id,p.op,p.column_set,min(p.row_ordinal),count(*) FROM ${m.pushRow} p ` +
-      `WHERE ${ofPush(bind, push)} GROUP BY 1,2,3 ORDER BY 4`,
+      `WHERE ${ofScopedPush(m, bind, push)} GROUP BY 1,2,3 ORDER BY 4`,
   );
 }
 
 /** A key that stands in the push more than once, with its last row. */
-export function selectRepeatedKey(m: MetadataNames, push: PushRef): PgStatement {
+export function selectRepeatedKey(m: MetadataNames, push: ScopedPush): PgStatement {
   return bindStatement(
     (bind) =>
       `SELECT p.table_id,p.key_text,max(p.row_ordinal) FROM ${m.pushRow} p ` +
-      `WHERE ${ofPush(bind, push)} GROUP BY 1,2 HAVING count(*)>1 ORDER BY 3 LIMIT 1`,
+      `WHERE ${ofScopedPush(m, bind, push)} GROUP BY 1,2 HAVING count(*)>1 ORDER BY 3 LIMIT 1`,
   );
 }
 

@@ -7,6 +7,7 @@ import type { Bind } from '../rules/bound-statement.ts';
 import { formatInstantSql, selectActorFacts } from './actor-facts.sql.ts';
 import { scopePkSetting } from './capture.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
+import { scopePkOf } from './push-row.sql.ts';
 import type { PushRef } from './push-row.sql.ts';
 
 /**
@@ -48,7 +49,7 @@ export function selectSession(m: MetadataNames, scopeId: string, pushId: string,
     (bind) =>
       'SELECT ps.source_id,ps.source_bundle_id,ps.planned_row_count,ps.canonical_request_hash,ps.initialization_id,ps.next_row_ordinal,' +
       `ps.staged_bytes,ps.row_layout,ps.expires_at<=now(),${formatInstantSql('ps.expires_at')} FROM ${m.pushSession} ps ` +
-      `WHERE ps.scope_pk=(SELECT sc.scope_pk FROM ${m.scope} sc WHERE sc.scope_id=${bind('text', scopeId)}) ` +
+      `WHERE ps.scope_pk=${scopePkOf(m, bind, scopeId)} ` +
       `AND ps.push_id=${bind('uuid', pushId)}${lock ? ' FOR NO KEY UPDATE OF ps' : ''}`,
   );
 }
