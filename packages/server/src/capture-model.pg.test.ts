@@ -7,6 +7,7 @@ import { ModelRun } from './test-capture-run.ts';
 import type { ModelTransaction } from './test-capture-run.ts';
 import { newScope, openTestServer } from './test-server.ts';
 import type { TestServer } from './test-server.ts';
+import { isOldestServer } from './test-server-version.ts';
 
 const WRITER = { writerId: 'model' };
 
@@ -31,7 +32,8 @@ function cutIntoTransactions([steps, cuts]: [ModelStep[], Iterable<{ length: num
   return transactions;
 }
 
-describe('capture', () => {
+// The model has a reference with ON DELETE SET NULL (column).
+describe.skipIf(isOldestServer)('capture', () => {
   let target: TestServer;
   let partitionOf: ReadonlyMap<string, '0' | '1'>;
   beforeAll(async () => {

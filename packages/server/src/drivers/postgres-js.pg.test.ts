@@ -139,12 +139,13 @@ test('a COPY that cannot be fetched is refused, and one that is left early leave
 });
 
 test('an exhausted pool is 53300, for a transaction and for a query, and serves again afterwards', async () => {
-  const db = createPostgresJsDatabase(open({ max: 1 }), { connectionWaitMs: 50 });
-  await db.transaction(WRITE, async () => {
-    await expect(db.query('SELECT 1')).rejects.toMatchObject({ sqlState: '53300' });
-    await expect(db.transaction(WRITE, (tx) => tx.query('SELECT 1'))).rejects.toMatchObject({ sqlState: '53300' });
+  const pool = open({ max: 1 });
+  const [patient, hasty] = [createPostgresJsDatabase(pool), createPostgresJsDatabase(pool, { connectionWaitMs: 50 })];
+  await patient.transaction(WRITE, async () => {
+    await expect(hasty.query('SELECT 1')).rejects.toMatchObject({ sqlState: '53300' });
+    await expect(hasty.transaction(WRITE, (tx) => tx.query('SELECT 1'))).rejects.toMatchObject({ sqlState: '53300' });
   });
-  expect((await db.query('SELECT 1')).rows).toStrictEqual([['1']]);
+  expect((await patient.query('SELECT 1')).rows).toStrictEqual([['1']]);
 });
 
 test('a server that is not there is 08006', async () => {

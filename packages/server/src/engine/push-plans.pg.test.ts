@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { initializeScope, openPushFixture, push } from './test-push.ts';
 import type { PushFixture, TestRow } from './test-push.ts';
+import { isOldestServer } from '../test-server-version.ts';
 
 /** Autovacuum never looks at these, as if every scope had grown a moment ago. */
 const SCHEMA = `
@@ -29,7 +30,8 @@ function pushedRows(op: TestRow['op'], round: number, base: bigint): readonly Te
   });
 }
 
-describe('[P3] plans without statistics', () => {
+// PostgreSQL 14 tells the figures of a connection when it likes to.
+describe.skipIf(isOldestServer)('[P3] plans without statistics', () => {
   let fixture: PushFixture;
   beforeAll(async () => {
     const tables = ['users', 'notes', 'audit'].map((table) => ({ table, syncKeyColumn: 'id' }));
