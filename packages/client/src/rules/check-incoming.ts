@@ -51,7 +51,7 @@ export function incomingKeyJson(table: LocalTable, keyColumn: string, keyValue: 
 /** `key_json` for a wire key that is known to be valid. */
 export function keyJsonOf(table: LocalTable, keyValue: string): string {
   const captured = table.key.kind === 'uuidBlob' ? hexFromUuid(keyValue) : keyValue;
-  return `{${JSON.stringify(table.key.wireName)}:${JSON.stringify(captured)}}`;
+  return `${tablePlan(table).keyPrefix}${JSON.stringify(captured)}}`;
 }
 
 /**
@@ -68,7 +68,7 @@ function checkPayload(table: LocalTable, payload: string, keyValue: string): str
 
 /** False when the text has white space or an escaped name and must be rewritten first. */
 function checkCompact(table: LocalTable, payload: string, keyValue: string): boolean {
-  const plan = columnPlan(table);
+  const { columns } = tablePlan(table);
   let found = 0;
   let at = 1;
   if (payload.charCodeAt(0) !== BRACE_OPEN) return false;
@@ -77,7 +77,7 @@ function checkCompact(table: LocalTable, payload: string, keyValue: string): boo
     if (payload.charCodeAt(at) !== QUOTE) return false;
     const nameEnd = payload.indexOf('"', at + 1);
     if (payload.charCodeAt(nameEnd - 1) === BACKSLASH || payload.charCodeAt(nameEnd + 1) !== COLON) return false;
-    const column = plan.get(payload.slice(at + 1, nameEnd));
+    const column = columns.get(payload.slice(at + 1, nameEnd));
     const valueEnd = compactValueEnd(payload, nameEnd + 2);
     if (valueEnd < 0) return false;
     if (column !== undefined) {
@@ -101,12 +101,20 @@ const BRACE_CLOSE = 0x7d;
 const BRACKET_OPEN = 0x5b;
 const BRACKET_CLOSE = 0x5d;
 
-const plans = new WeakMap<LocalTable, ReadonlyMap<string, LocalColumn>>();
+/** What depends only on the table. */
+interface TablePlan {
+  readonly columns: ReadonlyMap<string, LocalColumn>;
+  /** `key_json` up to the value. */
+  readonly keyPrefix: string;
+}
 
-function columnPlan(table: LocalTable): ReadonlyMap<string, LocalColumn> {
+const plans = new WeakMap<LocalTable, TablePlan>();
+
+function tablePlan(table: LocalTable): TablePlan {
   const known = plans.get(table);
   if (known !== undefined) return known;
-  const plan = new Map(table.columns.map((column) => [column.wireName, column]));
+  const columns = new Map(table.columns.map((column) => [column.wireName, column]));
+  const plan = { columns, keyPrefix: `{${JSON.stringify(table.key.wireName)}:` };
   plans.set(table, plan);
   return plan;
 }
