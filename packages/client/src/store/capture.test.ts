@@ -283,6 +283,7 @@ describe('opening', () => {
         `CREATE TABLE users (id TEXT COLLATE ${collation} PRIMARY KEY NOT NULL)`,
         `CREATE TABLE users (id TEXT NOT NULL, PRIMARY KEY (id COLLATE ${collation}))`,
         `CREATE TABLE users (id TEXT COLLATE ${collation} PRIMARY KEY NOT NULL) WITHOUT ROWID`,
+        `CREATE TABLE users (id TEXT COLLATE ${collation} NOT NULL, PRIMARY KEY (id COLLATE BINARY))`,
       ]) {
         await expect(openLocal(ddl)).rejects.toMatchObject({
           code: 'config_invalid',

@@ -1,4 +1,5 @@
-import type { SqliteTx } from '../ports/sqlite-driver.ts';
+import type { SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+import { quoteIdentifier, quoteLiteral } from '../rules/sql-text.ts';
 import type { Catalog, CatalogColumn, CatalogForeignKey, CatalogTable } from '../rules/catalog.ts';
 import { bigintColumn, countColumn, onlyRow, optionalTextColumn, textColumn } from './columns.ts';
 import { SHARED_TABLES } from './tables.sql.ts';
@@ -25,10 +26,11 @@ export async function loadCatalog(tx: SqliteTx, names: readonly string[]): Promi
       collations: collations.get(name) ?? [],
     };
   });
+  const folding = await loadFoldingKeys(tx, tables);
   const sharedColumns = await loadSharedColumns(tx);
   return {
     sqliteVersion: version,
-    tables,
+    tables: tables.map((table) => ({ ...table, collations: [...table.collations, ...(folding.get(table.name) ?? [])] })),
     sharedColumns,
     knownSchemaNames: sharedColumns.has('_sync_managed_tables') ? await loadSchemaNames(tx) : [],
     triggers: (await tx.all(LOAD_TRIGGERS)).map((row) => ({
@@ -37,6 +39,37 @@ export async function loadCatalog(tx: SqliteTx, names: readonly string[]): Promi
       sql: textColumn(row, 2),
     })),
   };
+}
+
+/**
+ * Key columns that take texts for equal which are not. A primary key may be indexed byte by byte and its column still compare in another
+ * way; no pragma tells, so the column is asked.
+ */
+async function loadFoldingKeys(
+  tx: SqliteTx,
+  tables: readonly CatalogTable[],
+): Promise<Map<string, { readonly column: string; readonly collation: string }[]>> {
+  const probes = tables
+    .filter((table) => table.type === 'table')
+    .flatMap((table) =>
+      table.columns.filter((column) => column.primaryKeyPosition > 0).map((column) => foldingProbe(table.name, column.name)),
+    );
+  const found: SqlValue[][] = [];
+  for (let start = 0; start < probes.length; start += PROBES_PER_STATEMENT) {
+    found.push(...(await tx.all(probes.slice(start, start + PROBES_PER_STATEMENT).join(' UNION ALL '))));
+  }
+  return groupRows(
+    found.filter((row) => countColumn(row, 2) === 1),
+    (row) => ({ column: textColumn(row, 1), collation: 'of the column' }),
+  );
+}
+
+/** SQLite takes 500 terms of a compound SELECT. */
+const PROBES_PER_STATEMENT = 100;
+
+function foldingProbe(table: string, column: string): string {
+  const values = `SELECT ${quoteIdentifier(column)} AS x FROM main.${quoteIdentifier(table)} WHERE 0 UNION ALL SELECT 'a'`;
+  return `SELECT ${quoteLiteral(table)}, ${quoteLiteral(column)}, (SELECT x = 'A' OR x = 'a ' FROM (${values}))`;
 }
 
 /** `PRAGMA schema_version`, which changes with every DDL statement of any connection. */

@@ -341,12 +341,12 @@ describe('built-in resolvers', () => {
       columns: {
         X: (values) => {
           seen.push(values);
-          return `${String(values.local)}+${String(values.server)}`;
+          return JSON.stringify([values.local, values.server]);
         },
         y: () => 'never asked',
       },
     });
-    expect(resolver(context({}))).toEqual({ kind: 'keepMerged', row: { id: 'a', x: 'l+s', y: 's', z: 1n } });
+    expect(resolver(context({}))).toEqual({ kind: 'keepMerged', row: { id: 'a', x: '["l","s"]', y: 's', z: 1n } });
     expect(seen).toEqual([{ base: 'b', local: 'l', server: 's' }]);
   });
 
