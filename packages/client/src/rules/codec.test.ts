@@ -87,7 +87,8 @@ describe('values', () => {
         await applyBundles(to.driver, to.schema, [{ bundleSeq: version, rows: [checked] }], APPLY);
         expect(query(to, select)).toEqual(query(from, select));
         const [[stored] = []] = await to.driver.all('SELECT j FROM t');
-        expect(typeof stored === 'string' ? JSON.parse(stored) : null).toEqual(j);
+        // What was written is the text of `j`, which has no -0.
+        expect(typeof stored === 'string' ? JSON.parse(stored) : null).toEqual(JSON.parse(JSON.stringify(j)));
       }),
       { numRuns: 200 },
     );
