@@ -329,6 +329,19 @@ describe('push', () => {
     expect(device.list('SELECT count(*) FROM _oversync_bundle_stage')).toEqual(['0']);
   });
 
+  it('[T53] a page that cannot be taken gives up the request for the next one', async () => {
+    const { server, device } = await start({ options: { downloadLimit: 2 } });
+    device.sql(insertUsers(1, 5));
+    server.override(
+      'committed_rows',
+      async (_request, answer) => new Response((await (await answer()).text()).replaceAll('"name":"n"', '"other":"n"')),
+    );
+    await expect(device.client.pushPending()).rejects.toMatchObject({ code: 'payload_column_missing' });
+    expect(server.count('committed_rows')).toBe(1);
+    expect(outboxState(device)).toBe('committed_remote');
+    expect((await device.client.pushPending()).outcome).toBe('committed');
+  });
+
   it.each([
     ['bundle_seq', 9],
     ['source_id', 'x'],
