@@ -114,7 +114,7 @@ WITH input AS (SELECT ${SCOPE_PK}, ${SCOPE_ID}, ${BUNDLE_SEQ}, ${PUSHED_ROW_COUN
 ), updated AS (
   UPDATE ${m.rowState} s SET version = ${BUNDLE_SEQ}, deleted = i.payload IS NULL
   FROM image i
-  WHERE s.scope_pk + 0 = ${SCOPE_PK} AND s.ctid = i.state_ctid
+  WHERE i.state_ctid IS NOT NULL AND s.scope_pk + 0 = ${SCOPE_PK} AND s.ctid = i.state_ctid
 ), buried AS (
   INSERT INTO ${m.tombstone} (scope_pk, version, table_id, key_bytes)
   SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, i.table_id, i.key_bytes FROM image i WHERE i.payload IS NULL ORDER BY i.table_id, i.key_bytes
