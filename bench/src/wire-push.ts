@@ -4,6 +4,9 @@ import { canonicalJson, createJsonObject, formatFloat, type JsonObject, requestR
 
 import type { BenchRow } from './bench-rows.ts';
 
+/** How the header of a bundle begins in a pull. */
+const BUNDLE_START = '{"bundle_seq":';
+
 /** Rows of one upload request. */
 const CHUNK_ROWS = 5000;
 
@@ -72,14 +75,22 @@ export class WireSource {
     return BigInt(String((await this.#post('/sync/snapshot-sessions', ''))['row_count']));
   }
 
-  /** Reads everything after a bundle and throws it away; returns the bytes. */
-  async pullAll(afterBundleSeq: number): Promise<number> {
-    const response = await fetch(`${this.#serverUrl}/sync/pull?after_bundle_seq=${afterBundleSeq}&max_bundles=5000`, {
-      headers: this.#headers,
-    });
-    if (response.status !== 200 || response.body === null) throw new Error(`pull was answered with ${response.status}`);
+  /** Reads every bundle of the scope, page by page, and throws it away; returns the bytes. */
+  async pullAll(): Promise<number> {
+    const headers = { ...this.#headers, 'Accept-Encoding': 'identity' };
     let bytes = 0;
-    for await (const chunk of response.body) bytes += chunk.length;
+    for (let after = '0', hasMore = true; hasMore;) {
+      const response = await fetch(`${this.#serverUrl}/sync/pull?after_bundle_seq=${after}&max_bundles=5000`, {
+        headers,
+      });
+      if (response.status !== 200) throw new Error(`pull was answered with ${response.status}`);
+      const page = Buffer.from(await response.arrayBuffer());
+      bytes += page.length;
+      const [, lastBundleSeq] =
+        /"bundle_seq":(\d+)/.exec(page.subarray(page.lastIndexOf(BUNDLE_START)).toString('latin1', 0, 100)) ?? [];
+      hasMore = page.lastIndexOf('"has_more":true') > 0 && lastBundleSeq !== undefined;
+      after = lastBundleSeq ?? after;
+    }
     return bytes;
   }
 
