@@ -8,6 +8,9 @@ import type { Postgres } from './ports/postgres.ts';
 /** The suites run on node-postgres; `OVERSYNC_TEST_DRIVER=postgres-js` runs them on the other driver. */
 export const isPostgresJs = process.env['OVERSYNC_TEST_DRIVER'] === 'postgres-js';
 
+/** `OVERSYNC_TEST_PREPARED=off` sends every statement as text, as behind a transaction pooler. */
+const preparesNothing = process.env['OVERSYNC_TEST_PREPARED'] === 'off';
+
 /** How long a test waits for a connection of its pool, in milliseconds. */
 const CONNECTION_WAIT_MS = 5000;
 
@@ -16,7 +19,8 @@ export function openTestDriver(
   url: string,
   options: { readonly max: number; readonly preparedStatements?: boolean },
 ): { readonly db: Postgres; readonly end: () => Promise<void> } {
-  const { max, ...driverOptions } = options;
+  const { max, ...wanted } = options;
+  const driverOptions = preparesNothing ? { preparedStatements: false } : wanted;
   if (isPostgresJs) {
     const sql = postgres(url, { max, onnotice: () => {} });
     return { db: createPostgresJsDatabase(sql, driverOptions), end: () => sql.end({ timeout: 1 }) };
