@@ -11,7 +11,19 @@ import { serverPull } from './server-pull.bench.ts';
 import { smallPush } from './small-push.bench.ts';
 import { stages } from './stages.bench.ts';
 
-const ALL: readonly Benchmark[] = [push, rebuild, pull, capture, stages, liveQuery, commit, smallPush, snapshot, serverPull, latency];
+const ALL: readonly Benchmark[] = [
+  push,
+  rebuild,
+  pull,
+  capture,
+  stages,
+  liveQuery,
+  commit,
+  smallPush,
+  snapshot,
+  serverPull,
+  latency,
+];
 
 /** Every benchmark by its name on the command line. */
 export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(ALL.map((benchmark) => [benchmark.name, benchmark]));
