@@ -156,9 +156,10 @@ export function conversionProbe(table: TableDescription, columnSet: string): str
 }
 
 /** Names of the fields of a table's row type, as `rowColumns.join(',')`: read after the apply, when its locks keep them so. */
-export function selectRowColumns(table: TableDescription): string {
-  return (
-    `SELECT pg_catalog.string_agg(a.attname::pg_catalog.text,',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a ` +
-    `WHERE a.attrelid=${quoteLiteral(tableRef(table))}::pg_catalog.regclass AND a.attnum>0 AND NOT a.attisdropped`
+export function selectRowColumns(table: TableDescription): PgStatement {
+  return bindStatement(
+    () =>
+      `SELECT pg_catalog.string_agg(a.attname::pg_catalog.text,',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a ` +
+      `WHERE a.attrelid=${quoteLiteral(tableRef(table))}::pg_catalog.regclass AND a.attnum>0 AND NOT a.attisdropped`,
   );
 }
