@@ -13,7 +13,7 @@ test.each([false, true])(
     const scope = newScope();
     await target.call('POST', '/sync/connect', { scope, body: {} });
     await pushNotes(target, 1, [{ op: 'INSERT', id: 'a', amount: '1' }], { scope });
-  
+
     await target.script('ALTER TABLE business.notes DROP COLUMN amount');
     const snapshot = await target.call('POST', '/sync/snapshot-sessions', { scope });
     expect([snapshot.status, snapshot.json.row_count]).toStrictEqual([200, 1]);

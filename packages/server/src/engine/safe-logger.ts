@@ -1,4 +1,4 @@
-import { describeFault } from '../rules/describe-fault.ts';
+import { describeFault } from './describe-fault.ts';
 import type { Logger } from './events.ts';
 
 /** The host's logger, which never gets what a fault may quote: every `cause` is described before it is passed on. */
