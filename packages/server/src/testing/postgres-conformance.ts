@@ -1,5 +1,5 @@
 import { PgFault } from '../ports/postgres.ts';
-import type { PgTransaction, Postgres } from '../ports/postgres.ts';
+import type { PgStatement, PgTransaction, Postgres } from '../ports/postgres.ts';
 import { catchRejection, expectEqual, expectTrue } from './conformance.ts';
 import type { ConformanceCase } from './conformance.ts';
 
@@ -102,6 +102,34 @@ export const postgresConformance: readonly ConformanceCase<Postgres>[] = [
           'results',
         );
       }),
+  },
+  {
+    name: 'statements with values give one result each, whether their plans are kept or not; drivers without `run` are excused',
+    run: async (db) => {
+      const double = (value: string): PgStatement => {
+        const literals = [`'${value}'`];
+        return { text: 'SELECT $1::int4 * 2', types: ['int4'], literals, inline: `SELECT '${value}'::int4 * 2` };
+      };
+      for (const value of ['1', '2', '3']) {
+        const results = await db.transaction(WRITE, async (tx) => tx.run?.([double(value), 'SELECT 7', double('4')], false));
+        const found = results?.map(({ rows }) => rows[0]?.[0]);
+        if (found !== undefined) expectEqual(found, [String(2 * Number(value)), '7', '8'], 'results');
+      }
+      const late = new Error('after the end');
+      const caught = await catchRejection(
+        () =>
+          db.transaction(WRITE, async (tx) => {
+            await tx.run?.(['CREATE TABLE conformance_last (id int)'], true);
+            throw late;
+          }),
+        'a throw after the last statements',
+      );
+      expectEqual(caught, late, 'what was thrown');
+      const { rows } = await db.query(`SELECT count(*) FROM pg_class WHERE relname = 'conformance_last'`);
+      await db.query('DROP TABLE IF EXISTS conformance_last');
+      const hasRun = await db.transaction(WRITE, (tx) => Promise.resolve(tx.run !== undefined));
+      expectEqual(rows, [[hasRun ? '1' : '0']], 'tables of the committed transaction');
+    },
   },
   {
     name: 'a committed transaction stays, one that throws leaves nothing, and the throw is passed on',
