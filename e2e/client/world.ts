@@ -50,16 +50,25 @@ export interface Device {
   restart(options?: Partial<SyncClientOptions>): Promise<SyncClient>;
 }
 
-export async function openWorld(options: Partial<SyncServerOptions> = {}): Promise<World> {
+/** A table beside those that every world has. */
+export interface ExtraTable {
+  readonly name: string;
+  readonly serverSql: string;
+  readonly deviceSql: string;
+}
+
+export async function openWorld(options: Partial<SyncServerOptions> = {}, extra?: ExtraTable): Promise<World> {
   const database = await createTestDatabase();
   const pool = new Pool({ connectionString: database.url, max: 6 });
   pool.on('error', () => undefined);
   await pool.query(SERVER_SCHEMA);
+  if (extra !== undefined) await pool.query(extra.serverSql);
   const sync = createSyncServer({
     database: createPgDatabase(pool),
     registeredTables: [
       { schema: 'business', table: 'users', syncKeyColumn: 'id' },
       { schema: 'business', table: 'posts', syncKeyColumn: 'id' },
+      ...(extra === undefined ? [] : [{ schema: 'business', table: extra.name, syncKeyColumn: 'id' }]),
     ],
     resolveActor: (request) => {
       const user = request.headers.get('authorization');
@@ -77,7 +86,7 @@ export async function openWorld(options: Partial<SyncServerOptions> = {}): Promi
     sync,
     query: async (sql) => (await pool.query<Record<string, unknown>>(sql)).rows,
     openDevice: async (user, options = {}) => {
-      const device = await openDevice(url, user, options);
+      const device = await openDevice(url, user, options, extra);
       devices.push(device);
       return device;
     },
@@ -99,9 +108,10 @@ async function listen(http: Server): Promise<string> {
   return `http://127.0.0.1:${address.port}`;
 }
 
-async function openDevice(url: string, user: string, options: Partial<SyncClientOptions>): Promise<Device> {
+async function openDevice(url: string, user: string, options: Partial<SyncClientOptions>, extra?: ExtraTable): Promise<Device> {
   const database = new DatabaseSync(':memory:');
   database.exec(DEVICE_SCHEMA);
+  if (extra !== undefined) database.exec(extra.deviceSql);
   const driver = createNodeSqliteDriver(database);
   const create = (change: Partial<SyncClientOptions>): SyncClient =>
     createSyncClient({
@@ -112,6 +122,7 @@ async function openDevice(url: string, user: string, options: Partial<SyncClient
       tables: [
         { tableName: 'users', syncKeyColumnName: 'id' },
         { tableName: 'posts', syncKeyColumnName: 'id', jsonColumns: ['meta'] },
+        ...(extra === undefined ? [] : [{ tableName: extra.name, syncKeyColumnName: 'id' }]),
       ],
       ...options,
       ...change,
