@@ -9,6 +9,7 @@ import { startReferenceServer } from '@oversync/reference-server-example';
 import { Command, InvalidArgumentError, Option } from 'commander';
 
 import { PLACES_MIN } from './edits.ts';
+import { formatFailure } from './format-failure.ts';
 import { RULE_TEXT } from './newest-wins.ts';
 import { ATTRIBUTION, loadCities } from './place.ts';
 import { digestPostgres } from './postgres-dump.ts';
@@ -46,7 +47,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-await run();
+try {
+  await run();
+} catch (error) {
+  console.error(`\n${formatFailure(error, process.env['DATABASE_URL'] !== undefined)}`);
+  process.exitCode = 1;
+}
 
 async function run(): Promise<void> {
   await using resources = new AsyncDisposableStack();
