@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { canonicalJson, createJsonObject, formatFloat, type JsonObject, requestRowText, RowHasher } from '@oversync/protocol';
 
 import type { BenchRow } from './bench-rows.ts';
+import { KeepAlivePost } from './keep-alive-post.ts';
 
 /** How the header of a bundle begins in a pull. */
 const BUNDLE_START = '{"bundle_seq":';
@@ -46,10 +47,12 @@ export function encodeWirePush(
 export class WireSource {
   readonly #serverUrl: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #connection: KeepAlivePost;
 
   constructor(serverUrl: string, token: string) {
     this.#serverUrl = serverUrl;
     this.#headers = { Authorization: `Bearer ${token}`, 'Oversync-Source-ID': randomUUID(), 'Content-Type': 'application/json' };
+    this.#connection = new KeepAlivePost(serverUrl, this.#headers);
   }
 
   /** Makes the scope usable without seed push. */
@@ -95,10 +98,8 @@ export class WireSource {
   }
 
   async #post(path: string, body: string | Uint8Array): Promise<Readonly<Record<string, unknown>>> {
-    const init = { method: 'POST', headers: this.#headers, body: typeof body === 'string' ? body : Buffer.from(body) };
-    const response = await fetch(`${this.#serverUrl}${path}`, init);
-    const text = await response.text();
-    if (response.status !== 200) throw new Error(`${path} was answered with ${response.status}: ${text}`);
+    const { status, text } = await this.#connection.post(path, typeof body === 'string' ? Buffer.from(body) : body);
+    if (status !== 200) throw new Error(`${path} was answered with ${status}: ${text}`);
     return JSON.parse(text) as Readonly<Record<string, unknown>>;
   }
 }
