@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
 /**
@@ -25,18 +24,25 @@ async function pump(reader: ReadableStreamDefaultReader<Uint8Array>, res: Server
   res.once('close', giveUp);
   if (res.destroyed) giveUp();
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    if (!res.write(next.value)) await waitForDrain(res);
+    const isBelowMark = res.write(next.value);
+    if (!isBelowMark && res.writableLength >= WAITING_PARTS_MAX * next.value.byteLength) await waitForDrain(res);
   }
   res.removeListener('close', giveUp);
   if (!res.destroyed) res.end();
 }
 
-async function waitForDrain(res: ServerResponse): Promise<void> {
-  if (res.destroyed || !res.writableNeedDrain) return;
-  const settled = new AbortController();
-  try {
-    await Promise.race([once(res, 'drain', { signal: settled.signal }), once(res, 'close', { signal: settled.signal })]);
-  } finally {
-    settled.abort();
-  }
+/** Parts of a body that may wait for the socket together: with one at a time it would run dry whenever the next one is fetched. */
+const WAITING_PARTS_MAX = 4;
+
+function waitForDrain(res: ServerResponse): Promise<void> | undefined {
+  if (res.destroyed || !res.writableNeedDrain) return undefined;
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      res.removeListener('drain', settle);
+      res.removeListener('close', settle);
+      resolve();
+    };
+    res.once('drain', settle);
+    res.once('close', settle);
+  });
 }

@@ -2,15 +2,20 @@
 export interface CopyOut {
   /** The query whose rows are copied. */
   readonly query: string;
+  /** What stands before the first row. */
+  readonly opening: Buffer;
   /** One row as COPY writes it, with its newline. Values are the bytes of their text form. */
   readonly formatRow: (values: readonly (Buffer | null)[]) => Buffer;
+  /** What stands behind the last row. */
+  readonly closing: Buffer;
 }
 
 const COPY_QUERY = /^\s*COPY\s*\(([^]*)\)\s*TO\s+STDOUT\s*(?:\(([^]*)\))?\s*;?\s*$/i;
 const COPY_OPTION = /^\s*(?<name>[a-z]+)\s+(?:(?<word>[a-z0-9]+)|(?<escape>e?)'(?<text>(?:\\x[0-9a-f]{2}|[^'\\])*)')\s*$/i;
 
 /**
- * Reads `COPY (query) TO STDOUT` in text format, or in CSV with the options DELIMITER, QUOTE, NULL and ENCODING.
+ * Reads `COPY (query) TO STDOUT` in text format, in CSV with the options DELIMITER, QUOTE, NULL and ENCODING, or in binary format, where
+ * it is right for text columns only: their binary form is their text.
  *
  * @throws TypeError for any other form.
  */
@@ -19,8 +24,9 @@ export function parseCopyOut(sql: string): CopyOut {
   const [, query = '', optionText = ''] = match ?? [];
   const options = readOptions(optionText);
   if (match === null || options === undefined) throw new TypeError('this driver copies out queries only, as text or CSV');
-  const isCsv = options.get('FORMAT')?.toLowerCase() === 'csv';
-  return { query, formatRow: isCsv ? createCsvFormat(options) : formatTextRow };
+  const format = options.get('FORMAT')?.toLowerCase();
+  if (format === 'binary') return { query, opening: BINARY_OPENING, formatRow: formatBinaryRow, closing: BINARY_CLOSING };
+  return { query, opening: NOTHING, formatRow: format === 'csv' ? createCsvFormat(options) : formatTextRow, closing: NOTHING };
 }
 
 /** Commas inside of values do not occur in the options of this package. */
@@ -34,9 +40,28 @@ function readOptions(text: string): ReadonlyMap<string, string> | undefined {
     options.set(name.toUpperCase(), word ?? (escape === '' ? quoted : unescape(quoted)));
   }
   const isKnown = [...options.keys()].every((name) => ['FORMAT', 'DELIMITER', 'QUOTE', 'NULL', 'ENCODING'].includes(name));
-  return isKnown && (options.get('FORMAT')?.toLowerCase() ?? 'text') === (options.size === 0 ? 'text' : 'csv')
-    ? options
-    : undefined;
+  const format = options.get('FORMAT')?.toLowerCase() ?? 'text';
+  const isSupported =
+    format === 'csv' || (format === 'binary' && options.size === 1) || (format === 'text' && options.size === 0);
+  return isKnown && isSupported ? options : undefined;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** Signature, no flags, no extension. */
+const BINARY_OPENING = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), formatInteger(0, 4), formatInteger(0, 4)]);
+const BINARY_CLOSING = formatInteger(-1, 2);
+
+function formatInteger(value: number, byteCount: number): Buffer {
+  const bytes = Buffer.alloc(byteCount);
+  bytes.writeIntBE(value, 0, byteCount);
+  return bytes;
+}
+
+function formatBinaryRow(values: readonly (Buffer | null)[]): Buffer {
+  const fields = values.flatMap((value) =>
+    value === null ? [formatInteger(-1, 4)] : [formatInteger(value.byteLength, 4), value],
+  );
+  return Buffer.concat([formatInteger(values.length, 2), ...fields]);
 }
 
 const NEWLINE = Buffer.from('\n');

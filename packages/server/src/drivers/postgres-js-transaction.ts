@@ -66,10 +66,11 @@ export class PostgresJsTransaction implements PgTransaction {
 
   /** Fetched with a cursor: after a stream of COPY, postgres.js never uses the connection again. */
   async *copyTo(sql: string): AsyncGenerator<Uint8Array> {
-    const { query, formatRow } = parseCopyOut(sql);
+    const { query, opening, formatRow, closing } = parseCopyOut(sql);
     this.#cursorCount += 1;
     const cursor = `oversync_copy_${String(this.#cursorCount)}`;
     await this.#run(this.#createScript(`DECLARE ${cursor} NO SCROLL CURSOR FOR ${query}`));
+    if (opening.byteLength > 0) yield opening;
     let fetchRows = FIRST_FETCH_ROWS;
     for (;;) {
       const rows = await this.#run(this.#createScript(`FETCH FORWARD ${String(fetchRows)} FROM ${cursor}`));
@@ -81,6 +82,7 @@ export class PostgresJsTransaction implements PgTransaction {
       fetchRows = Math.min(Math.max(1, fitting), FETCH_ROWS_MAX);
     }
     await this.#run(this.#createScript(`CLOSE ${cursor}`));
+    if (closing.byteLength > 0) yield closing;
   }
 
   /** Statements without parameters travel as they are, in one message. */

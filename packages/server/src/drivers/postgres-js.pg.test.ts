@@ -92,7 +92,7 @@ test('every statement of a script has its own result, in whatever order', async 
 });
 
 test('COPY writes what PostgreSQL writes, quotes included, for more rows than one FETCH brings', async () => {
-  const select = `SELECT n, CASE n % 4 WHEN 0 THEN NULL WHEN 1 THEN E'tab\\tline\\nback\\\\slash' WHEN 2 THEN E'q\\x01d\\x02n\\x03' ELSE '' END
+  const select = `SELECT n::text, CASE n % 4 WHEN 0 THEN NULL WHEN 1 THEN E'tab\\tline\\nback\\\\slash' WHEN 2 THEN E'q\\x01d\\x02n\\x03' ELSE '' END
     FROM generate_series(1, 40000) AS n`;
   const { createPgDatabase } = await import('./pg.ts');
   const { Pool } = await import('pg');
@@ -109,6 +109,7 @@ test('COPY writes what PostgreSQL writes, quotes included, for more rows than on
       '',
       ` (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01', NULL E'\\x03', ENCODING 'UTF8')`,
       ' (FORMAT csv)',
+      ' (FORMAT binary)',
     ]) {
       const copy = `COPY (${select}) TO STDOUT${options}`;
       const [mine, theirs] = [await read(createPostgresJsDatabase(sql), copy), await read(createPgDatabase(pool), copy)];
@@ -129,7 +130,8 @@ test('a COPY that cannot be fetched is refused, and one that is left early leave
     });
   for (const text of [
     'COPY t TO STDOUT',
-    'COPY (SELECT 1) TO STDOUT (FORMAT binary)',
+    'COPY (SELECT 1) TO STDOUT (FORMAT binary, DELIMITER x)',
+    `COPY (SELECT 1) TO STDOUT (FORMAT text, NULL 'x')`,
     'COPY (SELECT 1) TO STDOUT (HEADER true)',
   ]) {
     await expect(copy(text)).rejects.toBeInstanceOf(TypeError);

@@ -24,18 +24,45 @@ export function createBufferedBody(parts: readonly Uint8Array[], release: () => 
 const MERGED_BYTES_MAX = 64 * 1024;
 
 async function* yieldParts(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  let pending: Uint8Array[] = [];
-  let pendingBytes = 0;
+  const merger = new PartMerger();
   for (const part of parts) {
-    if (pendingBytes > 0 && pendingBytes + part.byteLength > MERGED_BYTES_MAX) {
-      yield mergeBytes(pending, pendingBytes);
-      pending = [];
-      pendingBytes = 0;
-    }
-    pending.push(part);
-    pendingBytes += part.byteLength;
+    const full = merger.add(part);
+    if (full !== undefined) yield full;
   }
-  if (pendingBytes > 0) yield mergeBytes(pending, pendingBytes);
+  const rest = merger.take();
+  if (rest !== undefined) yield rest;
+}
+
+/** The same bytes in fewer parts. */
+export async function* mergeParts(parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const merger = new PartMerger();
+  for await (const part of parts) {
+    const full = merger.add(part);
+    if (full !== undefined) yield full;
+  }
+  const rest = merger.take();
+  if (rest !== undefined) yield rest;
+}
+
+class PartMerger {
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+
+  /** Takes a part; returns those before it if they would become too large with it. */
+  add(part: Uint8Array): Uint8Array | undefined {
+    const full = this.#pendingBytes + part.byteLength > MERGED_BYTES_MAX ? this.take() : undefined;
+    this.#pending.push(part);
+    this.#pendingBytes += part.byteLength;
+    return full;
+  }
+
+  take(): Uint8Array | undefined {
+    if (this.#pendingBytes === 0) return undefined;
+    const merged = mergeBytes(this.#pending, this.#pendingBytes);
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    return merged;
+  }
 }
 
 function mergeBytes(parts: readonly Uint8Array[], byteCount: number): Uint8Array {

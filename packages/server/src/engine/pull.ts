@@ -12,6 +12,7 @@ import type { Reservation } from './byte-budget.ts';
 import type { Actor, SyncContext } from './context.ts';
 import type { Operation } from './events.ts';
 import { openPullBody } from './pull-body.ts';
+import type { OpenedBody } from './pull-body.ts';
 import type { ByteBody } from './byte-body.ts';
 import { withReadTransaction } from './transaction.ts';
 
@@ -25,20 +26,51 @@ export interface PullInput {
 /** Bytes without which a page is not worth reading; a request waits for these, and takes more only once it knows what it needs. */
 const PAGE_BYTES_MIN = 64 * 1024;
 
-/** One page of whole bundles after the checkpoint, in one consistent view that no writer waits for. */
+/**
+ * One page of whole bundles after the checkpoint, in one consistent view that no writer waits for. The beginning of a large page is
+ * handed over while its end is read; a fault in between breaks the body off.
+ */
 export async function pull(ctx: SyncContext, actor: Actor, input: PullInput): Promise<ByteBody> {
   const startedAt = performance.now();
   const reservation = await ctx.buffers.reserve(PAGE_BYTES_MIN, PAGE_BYTES_MIN, ctx.options.lockTimeoutMs, ctx.signal);
+  const handOver = Promise.withResolvers<ByteBody>();
+  let opened: OpenedBody | undefined;
+  const reading = withReadTransaction(ctx, 'pull', async (tx) => {
+    const read = await readPage(ctx, tx, actor, input, reservation);
+    if (read.opened.finish !== undefined) {
+      opened = read.opened;
+      handOver.resolve(opened.body);
+      await finishOnce(read.opened.finish);
+    }
+    return read;
+  });
+  reading.then(
+    ({ page, opened: read }) => {
+      read.settle();
+      handOver.resolve(read.body);
+      reportPage(ctx, page, startedAt);
+    },
+    (error: unknown) => {
+      if (opened === undefined) reservation.release();
+      else opened.settle({ error });
+      handOver.reject(error);
+    },
+  );
+  return handOver.promise;
+}
+
+/** Half of the page may be with the client already, so a fault must not look like one after which the transaction may run again. */
+async function finishOnce(finish: () => Promise<void>): Promise<void> {
   try {
-    const { page, body } = await withReadTransaction(ctx, 'pull', (tx) => readPage(ctx, tx, actor, input, reservation));
-    const { bundleCount, rowCount, byteCount } = page;
-    const durationMs = performance.now() - startedAt;
-    ctx.emit({ name: 'pullPage', bundles: bundleCount, rows: Number(rowCount), bytes: Number(byteCount), durationMs });
-    return body;
-  } catch (error) {
-    reservation.release();
-    throw error;
+    await finish();
+  } catch (cause) {
+    throw new Error('the page broke off while it was read', { cause });
   }
+}
+
+function reportPage(ctx: SyncContext, { bundleCount, rowCount, byteCount }: PullPage, startedAt: number): void {
+  const durationMs = performance.now() - startedAt;
+  ctx.emit({ name: 'pullPage', bundles: bundleCount, rows: Number(rowCount), bytes: Number(byteCount), durationMs });
 }
 
 async function readPage(
@@ -47,7 +79,7 @@ async function readPage(
   actor: Actor,
   input: PullInput,
   reservation: Reservation,
-): Promise<{ readonly page: PullPage; readonly body: ByteBody }> {
+): Promise<{ readonly page: PullPage; readonly opened: OpenedBody }> {
   const facts = await loadActorFacts(tx, ctx.names, actor);
   checkActor(ctx, actor, facts);
   const scope = checkScopeInitialized(facts.scope);
@@ -63,7 +95,7 @@ async function readPage(
       currentShapeKeys: listCurrentShapeKeys(catalog),
     });
   const page = await choosePage(reservation, ctx.options.maxBytesPerPullPage, choose);
-  return { page, body: await openPullBody(ctx, tx, { scopePk: scope.scopePk, stableBundleSeq, page, catalog, reservation }) };
+  return { page, opened: await openPullBody(ctx, tx, { scopePk: scope.scopePk, stableBundleSeq, page, catalog, reservation }) };
 }
 
 /** While memory is short, the page is chosen again for what could be had. */

@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
+import { PgFault } from '../ports/postgres.ts';
+import type { Postgres } from '../ports/postgres.ts';
 import { createRequest, manyNotes, newScope, openTestServer, pushNotes } from '../test-server.ts';
 import type { NoteRow, TestServer } from '../test-server.ts';
 
@@ -119,6 +121,93 @@ test('[P1] a connection is free before the client has read its page', async () =
   const response = await target.raw('GET', '/sync/pull', { scope });
   expect(target.counting.openTransactions).toBe(0);
   expect(((await response.json()) as { bundles: unknown[] }).bundles).toHaveLength(1);
+});
+
+/** Notes of some 600 bytes each, so that a few bundles make a page that is streamed. */
+const wideNotes = (count: number, prefix: string): NoteRow[] =>
+  manyNotes(count, prefix).map((row) => ({ ...row, title: `${row.id} ü "q" `.repeat(20) }));
+
+test('[P1] a page that is streamed holds the same bytes as its bundles one by one, and frees its connection unread', async () => {
+  const scope = await openScope([
+    wideNotes(1500, 'a'),
+    [{ op: 'DELETE', id: 'a-000001', base: 1 }],
+    wideNotes(1500, 'b'),
+    oneRow(1)[0] ?? [],
+  ]);
+  const single = await Promise.all([0, 1, 2, 3].map((after) => pull(scope, `?after_bundle_seq=${String(after)}&max_bundles=1`)));
+  const bundles = single.map(({ text }) => text.slice(text.indexOf('['), text.lastIndexOf(']')).slice(1));
+  const response = await target.raw('GET', '/sync/pull', { scope });
+  await vi.waitFor(() => expect(target.counting.openTransactions).toBe(0));
+  const text = await response.text();
+  expect(text.length).toBeGreaterThan(1024 * 1024);
+  expect(text).toBe(`{"stable_bundle_seq":4,"bundles":[${bundles.join(',')}],"has_more":false}`);
+});
+
+/** Lets every COPY to the client fail after so many chunks. */
+function failCopies(db: Postgres, chunkCount: number, faults: { left: number }): Postgres {
+  return {
+    features: db.features,
+    query: (...args) => db.query(...args),
+    transaction: (begin, fn) =>
+      db.transaction(begin, (tx) =>
+        fn({
+          query: (...args) => tx.query(...args),
+          script: (sql) => tx.script(sql),
+          copyFrom: (...args) => tx.copyFrom(...args),
+          copyTo: async function* (sql) {
+            let count = 0;
+            for await (const chunk of tx.copyTo(sql)) {
+              if (count === chunkCount && faults.left > 0) {
+                faults.left -= 1;
+                throw new PgFault('canceled', { sqlState: '40001' });
+              }
+              count += 1;
+              yield chunk;
+            }
+          },
+        }),
+      ),
+  };
+}
+
+test('a page that breaks off while it is streamed never looks whole, is not read again, and gives its memory back', async () => {
+  const scope = await openScope([wideNotes(1500, 'a'), wideNotes(1500, 'b')]);
+  const faults = { left: 1 };
+  const failing = await target.second({ database: failCopies(target.db, 3, faults), maxBufferedResponseBytes: 4 * 1024 * 1024 });
+  const response = await failing.fetch(createRequest('GET', '/sync/pull', { scope }));
+  expect(response.status).toBe(200);
+  await expect(response.text()).rejects.toThrow('broke off');
+  expect(faults.left).toBe(0);
+  // The budget has room for one such page only.
+  for (let time = 0; time < 3; time += 1) {
+    const again = await failing.fetch(createRequest('GET', '/sync/pull', { scope }));
+    expect(((await again.json()) as { bundles: unknown[] }).bundles).toHaveLength(2);
+  }
+});
+
+test('a page that PostgreSQL refuses before its first byte is read again, or answered with an error', async () => {
+  const scope = await openScope([wideNotes(1500, 'a'), wideNotes(1500, 'b')]);
+  const once = await target.second({ database: failCopies(target.db, 0, { left: 1 }) });
+  const response = await once.fetch(createRequest('GET', '/sync/pull', { scope }));
+  expect(((await response.json()) as { bundles: unknown[] }).bundles).toHaveLength(2);
+  const always = await target.second({ database: failCopies(target.db, 0, { left: 99 }), retry: { attempts: 2, baseMs: 1 } });
+  expect((await always.fetch(createRequest('GET', '/sync/pull', { scope }))).status).toBe(503);
+});
+
+test('a client that leaves a streamed page half-way frees connection and memory', async () => {
+  const scope = await openScope([wideNotes(1500, 'a'), wideNotes(1500, 'b')]);
+  const small = await target.second({ maxBufferedResponseBytes: 4 * 1024 * 1024 });
+  for (let time = 0; time < 5; time += 1) {
+    const gone = new AbortController();
+    const response = await small.fetch(createRequest('GET', '/sync/pull', { scope, signal: gone.signal }));
+    const reader = response.body?.getReader();
+    await reader?.read();
+    if (time % 2 === 0) gone.abort();
+    await reader?.cancel();
+  }
+  await vi.waitFor(() => expect(target.counting.openTransactions).toBe(0));
+  const response = await small.fetch(createRequest('GET', '/sync/pull', { scope }));
+  expect(((await response.json()) as { bundles: unknown[] }).bundles).toHaveLength(2);
 });
 
 test('a large bundle that is pruned while it is sent breaks the body off', async () => {

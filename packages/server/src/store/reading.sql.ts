@@ -1,5 +1,5 @@
 /** Statements of pull and of committed rows. Sequences that stand in COPY are decimal digits made from bigints. */
-import { copyJsonOut } from './block-copy.ts';
+import { copyTextsOut } from './block-copy.ts';
 import type { MetadataNames } from './metadata.sql.ts';
 
 /**
@@ -41,12 +41,15 @@ const BUNDLE_OPENING =
   `||',"row_count":'||b.row_count||',"bundle_hash":"'||b.bundle_hash||'"'` +
   `||CASE WHEN b.canonical_request_hash<>'' THEN ',"canonical_request_hash":"'||b.canonical_request_hash||'"' ELSE '' END||',"rows":['`;
 
-/** The bundles of a page as ready JSON, commas between them included. */
+/**
+ * The bundles of a page as ready JSON, commas between them included. What surrounds a block is a column of its own: joined to it, every
+ * block would be copied once more.
+ */
 export function copyPullBundles(m: MetadataNames, range: SeqRange): string {
   const first = range.firstSeq.toString();
-  return copyJsonOut(
-    `SELECT CASE WHEN COALESCE(k.first_row_ordinal,0)=0 THEN CASE WHEN b.bundle_seq=${first} THEN '' ELSE ',' END||${BUNDLE_OPENING} ELSE ',' END` +
-      `||COALESCE(k.row_texts,'')||CASE WHEN k.first_row_ordinal IS NULL OR k.first_row_ordinal+k.row_count=b.row_count THEN ']}' ELSE '' END` +
+  return copyTextsOut(
+    `SELECT CASE WHEN COALESCE(k.first_row_ordinal,0)=0 THEN CASE WHEN b.bundle_seq=${first} THEN '' ELSE ',' END||${BUNDLE_OPENING} ELSE ',' END,` +
+      `k.row_texts,CASE WHEN k.first_row_ordinal IS NULL OR k.first_row_ordinal+k.row_count=b.row_count THEN ']}' END` +
       ` FROM ${m.bundle} b LEFT JOIN ${m.bundleBlock} k ON k.scope_pk=b.scope_pk AND k.bundle_seq=b.bundle_seq` +
       ` WHERE b.scope_pk=${BigInt(range.scopePk).toString()} AND b.bundle_seq BETWEEN ${first} AND ${range.lastSeq.toString()}` +
       ` ORDER BY b.bundle_seq, k.first_row_ordinal`,
@@ -111,7 +114,7 @@ export function copyCommittedBlocks(
   m: MetadataNames,
   range: { readonly scopePk: string; readonly bundleSeq: bigint; readonly first: number; readonly last: number },
 ): string {
-  return copyJsonOut(
+  return copyTextsOut(
     `SELECT row_texts FROM ${m.bundleBlock} WHERE scope_pk=${BigInt(range.scopePk).toString()} AND bundle_seq=${range.bundleSeq.toString()}` +
       ` AND first_row_ordinal BETWEEN ${String(Math.trunc(range.first))} AND ${String(Math.trunc(range.last))} ORDER BY first_row_ordinal`,
   );

@@ -1,6 +1,6 @@
 /** Statements of snapshot sessions, their shared images, and source replacement. */
 import { formatInstantSql } from './actor-facts.sql.ts';
-import { copyJsonOut } from './block-copy.ts';
+import { copyTextsOut } from './block-copy.ts';
 import type { MetadataNames } from './metadata.sql.ts';
 
 /** Rows of one block: large enough that the tuple overhead vanishes, small enough to slice quickly. */
@@ -115,7 +115,7 @@ export function copySnapshotBlocks(
   m: MetadataNames,
   range: { readonly scopePk: string; readonly imageId: string; readonly first: number; readonly last: number },
 ): string {
-  return copyJsonOut(
+  return copyTextsOut(
     `SELECT row_texts FROM ${m.snapshotBlock} WHERE scope_pk=${BigInt(range.scopePk).toString()} AND image_id='${range.imageId}'::uuid` +
       ` AND first_row_ordinal BETWEEN ${String(Math.trunc(range.first))} AND ${String(Math.trunc(range.last))} ORDER BY first_row_ordinal`,
   );

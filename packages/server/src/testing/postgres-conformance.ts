@@ -5,6 +5,16 @@ import type { ConformanceCase } from './conformance.ts';
 
 const WRITE = { isolation: 'read committed' } as const;
 
+async function collectBytes(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: number[][] = [];
+  for await (const chunk of chunks) parts.push([...chunk]);
+  return new Uint8Array(parts.flat());
+}
+
+function formatHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 /** Runs `fn` in a transaction with a table of its own, which is rolled back. */
 async function withTable(db: Postgres, fn: (tx: PgTransaction) => Promise<void>): Promise<void> {
   const undo = new Error('roll back');
@@ -248,6 +258,20 @@ export const postgresConformance: readonly ConformanceCase<Postgres>[] = [
         );
         expectEqual(await collect(tx.copyTo(`COPY (SELECT 1 WHERE false) TO STDOUT (${format})`)), '', 'empty COPY');
         expectEqual((await tx.query('SELECT count(*) FROM conformance_item')).rows, [['2']], 'the next query');
+      }),
+  },
+  {
+    name: 'COPY in binary format brings texts out as PostgreSQL frames them, for large ones and for none',
+    run: (db) =>
+      withTable(db, async (tx) => {
+        const copy = (select: string) => collectBytes(tx.copyTo(`COPY (${select}) TO STDOUT (FORMAT binary)`));
+        const header = `${formatHex(new TextEncoder().encode('PGCOPY\n'))}ff0d0a00${'0'.repeat(16)}`;
+        const texts = await copy(`SELECT 'é'||chr(10)||chr(92), NULL::text, ''`);
+        expectEqual(formatHex(texts), `${header}000300000004c3a90a5cffffffff00000000ffff`, 'texts');
+        expectEqual(formatHex(await copy(`SELECT 'x' WHERE false`)), `${header}ffff`, 'no rows');
+        const large = await copy(`SELECT repeat('ab', 200000) FROM generate_series(1, 3)`);
+        expectEqual(large.byteLength, header.length / 2 + 3 * (2 + 4 + 400_000) + 2, 'bytes of large texts');
+        expectEqual((await tx.query('SELECT 1')).rows, [['1']], 'the next query');
       }),
   },
   {
