@@ -21,8 +21,8 @@ import type { ResolvedOptions } from './options.ts';
 import { retryTransient } from './retry-transient.ts';
 import { formatPinnedSettings } from './transaction.ts';
 
-/** Scopes looked up at once; each of them is a transaction of its own. */
-const SCOPES_PER_LOOK_UP = 500;
+/** Scopes looked up at once, each of them a transaction of its own. A look-up reads the scope column of whole tables, so few are made. */
+const SCOPES_PER_LOOK_UP = 10_000;
 
 /** Scopes after which the progress is told. */
 const SCOPES_PER_REPORT = 100;
@@ -55,7 +55,8 @@ export async function adoptTables(
   let rows = 0;
   let cursor = await loadCursor(options, m);
   for (;;) {
-    const found = await options.database.query(adoptionScopesSql(m, tables), [cursor, String(SCOPES_PER_LOOK_UP)]);
+    const params = [cursor, String(SCOPES_PER_LOOK_UP)];
+    const found = await inTransaction(options, undefined, (tx) => tx.query(adoptionScopesSql(m, tables), params));
     const scopeIds = found.rows.map((row) => new RowReader(row).text());
     for (const scopeId of scopeIds) {
       const adopted = await adoptScope(options, catalog, scopeId);
@@ -78,7 +79,7 @@ export async function adoptTables(
 }
 
 async function loadCursor(options: AdoptionOptions, m: MetadataNames): Promise<string | null> {
-  const { rows } = await options.database.query(adoptionCursorSql(m));
+  const { rows } = await inTransaction(options, undefined, (tx) => tx.query(adoptionCursorSql(m)));
   return rows[0]?.[0] ?? null;
 }
 

@@ -9,6 +9,7 @@ import { getFeatures } from './capabilities.ts';
 import type { SyncContext } from './context.ts';
 import type { CountedEvents } from './counted-events.ts';
 import type { ObservedPostgres } from './observed-postgres.ts';
+import { queryAlone } from './query-alone.ts';
 
 type StatusValue = string | number | bigint | boolean | readonly string[] | Readonly<Record<string, boolean>> | undefined;
 
@@ -23,6 +24,9 @@ interface Check {
   readonly statistics: Statistics | undefined;
   readonly at: number;
 }
+
+/** Figures are no reason to wait longer than for the connection check. */
+const FIGURES_LIMITS = { lockTimeoutMs: HEALTH_TIMEOUT_MS, statementTimeoutMs: HEALTH_TIMEOUT_MS } as const;
 
 /**
  * Answers health and status without touching business data: one `SELECT 1`, remembered for a second, and the figures that maintenance
@@ -90,7 +94,7 @@ export class Health {
   async #loadStatistics(): Promise<Statistics | undefined> {
     if (!this.#ctx.lifecycle.isBootstrapped || this.#ctx.options.ops.detail !== 'full') return undefined;
     try {
-      return await loadStatistics(this.#ctx.db, this.#ctx.names);
+      return await loadStatistics((sql) => queryAlone(this.#db, FIGURES_LIMITS, sql, []), this.#ctx.names);
     } catch (cause) {
       this.#ctx.logger.warn('the statistics could not be read', { cause });
       return undefined;

@@ -148,3 +148,48 @@ test('[O7] replays and pruned pulls of all processes are counted', async () => {
   await target.server.maintain();
   expect((await status()).history_pruned_error_count).toBe(before.history_pruned_error_count + 1);
 });
+
+test('[P12] scopes that are written to all the time, and one with much history, keep no other scope from being pruned', async () => {
+  const busy = await openTestServer({
+    retainedBundlesPerScope: 1,
+    maintenance: { enabled: false, batchRows: 2, maxBatchesPerRun: 2, scopesPerRun: 3 },
+  });
+  try {
+    const scopes = Array.from({ length: 5 }, () => newScope());
+    const pushed = new Map<string, number>();
+    const push = async (scope: string, times: number) => {
+      for (let turn = 0; turn < times; turn += 1) {
+        const id = (pushed.get(scope) ?? 0) + 1;
+        pushed.set(scope, id);
+        await pushNotes(busy, id, [{ op: 'INSERT', id: `n${String(id)}` }], { scope });
+      }
+    };
+    for (const scope of scopes) {
+      await busy.call('POST', '/sync/connect', { scope, body: {} });
+      await push(scope, 3);
+    }
+    await push(scopes[0] ?? '', 20);
+    for (let run = 0; run < 12; run += 1) {
+      for (const scope of scopes.slice(0, 3)) await push(scope, 1);
+      await busy.server.maintain();
+    }
+    const left = await busy.query(
+      `SELECT s.scope_id, count(b.bundle_seq) FROM sync.scope s LEFT JOIN sync.bundle b USING (scope_pk) GROUP BY s.scope_id`,
+    );
+    const counts = new Map(left.rows.map(([scope, count]) => [scope, Number(count)]));
+    expect(scopes.slice(3).map((scope) => counts.get(scope))).toStrictEqual([1, 1]);
+    expect(scopes.slice(1, 3).every((scope) => (counts.get(scope) ?? 99) < 12)).toBe(true);
+  } finally {
+    await busy.close();
+  }
+});
+
+test('[P8] a table of the metadata that somebody has locked holds maintenance, health and status up for a moment only', async () => {
+  const other = await target.second({ maintenance: { enabled: false, batchTimeoutMs: 200 } });
+  await target.db.transaction({ isolation: 'read committed' }, async (tx) => {
+    await tx.script('LOCK TABLE sync.scope, sync.stat, sync.bundle IN ACCESS EXCLUSIVE MODE');
+    expect(await other.maintain()).toMatchObject({ floors: 0, pruned_history: 0 });
+    const status = await other.ops.fetch(new Request('http://host.test/status'));
+    expect(await status.json()).toMatchObject({ status: 'healthy', committed_bundle_count: 0 });
+  });
+});

@@ -15,14 +15,14 @@ import {
 import { addToCounters, saveGauges } from '../store/statistics.sql.ts';
 import type { SyncContext } from './context.ts';
 import type { CountedEvents } from './counted-events.ts';
-import { pruneHistory } from './maintenance-prune.ts';
+import { HistoryPruner } from './maintenance-prune.ts';
 import { formatPinnedSettings } from './transaction.ts';
 
 /** Rows removed (or floors moved) per kind of work. */
 export type MaintenanceReport = Readonly<Record<string, number>>;
 
 /** One batch in its own short transaction; resolves to the rows it touched. */
-export type Batch = (tx: PgTransaction) => Promise<number>;
+type Batch = (tx: PgTransaction) => Promise<number>;
 
 interface Task {
   readonly kind: string;
@@ -39,6 +39,7 @@ export class Maintenance {
   readonly #ctx: SyncContext;
   readonly #counters: CountedEvents;
   readonly #onFiguresSaved: () => void;
+  readonly #pruner: HistoryPruner;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running: Promise<MaintenanceReport> | undefined;
   #isStopped = false;
@@ -49,6 +50,7 @@ export class Maintenance {
     this.#ctx = ctx;
     this.#onFiguresSaved = onFiguresSaved;
     this.#counters = counters;
+    this.#pruner = new HistoryPruner(ctx);
   }
 
   start(): void {
@@ -79,7 +81,7 @@ export class Maintenance {
     const report: Record<string, number> = {};
     for (const task of this.#listTasks()) report[task.kind] = await this.#runTask(task);
     this.#onFiguresSaved();
-    report['pruned_history'] = await pruneHistory(this.#ctx, (kind, batch) => this.#runBatch(kind, batch));
+    report['pruned_history'] = await this.#pruneHistory();
     return report;
   }
 
@@ -109,7 +111,7 @@ export class Maintenance {
     let rows = 0;
     let batches = 0;
     while (batches < this.#ctx.options.maintenance.maxBatchesPerRun && !this.#isStopped) {
-      const touched = await this.#runBatch(task.kind, task.batch);
+      const touched = (await this.#runBatch(task.kind, task.batch)) ?? 0;
       batches += 1;
       rows += touched;
       if (touched < task.batchSize) break;
@@ -118,15 +120,23 @@ export class Maintenance {
     return rows;
   }
 
+  async #pruneHistory(): Promise<number> {
+    const kind = 'pruned_history';
+    const startedAt = performance.now();
+    const { batches, rows } = await this.#pruner.run(kind, (name, batch) => this.#runBatch(name, batch));
+    this.#ctx.emit({ name: 'maintenanceRun', kind, batches, rows, durationMs: performance.now() - startedAt });
+    return rows;
+  }
+
   /** A batch that fails is left for the next run; the other kinds of work go on. */
-  async #runBatch(kind: string, batch: Batch): Promise<number> {
+  async #runBatch<T>(kind: string, batch: (tx: PgTransaction) => Promise<T>): Promise<T | undefined> {
     const statementTimeoutMs = this.#ctx.options.maintenance.batchTimeoutMs;
     const settings = formatPinnedSettings({ lockTimeoutMs: MAINTENANCE_LOCK_TIMEOUT_MS, statementTimeoutMs });
     try {
       return await this.#ctx.db.transaction({ isolation: 'read committed', settings }, batch);
     } catch (cause) {
       this.#ctx.logger.warn('a maintenance batch failed', { kind, cause });
-      return 0;
+      return undefined;
     }
   }
 

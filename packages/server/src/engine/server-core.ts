@@ -19,6 +19,7 @@ import type { MaintenanceReport } from './maintenance.ts';
 import { ObservedPostgres } from './observed-postgres.ts';
 import type { ActorIdentity, ResolvedOptions } from './options.ts';
 import { Permits } from './permits.ts';
+import { queryAlone } from './query-alone.ts';
 import { ScopeQueue } from './scope-queue.ts';
 import { createSessionTokens } from './session-tokens.ts';
 import type { SessionTokens } from './session-tokens.ts';
@@ -70,7 +71,7 @@ export class ServerCore {
     this.#notifier = new WatchNotifier({ db, channel: watch.notifyChannel, debounceMs: watch.notifyDebounceMs, logger });
     this.#relay = new WatchRelay({
       hub: this.hub,
-      db,
+      query: (sql, params) => queryAlone(db, options, sql, params),
       names: this.ctx.names,
       listener: options.listenDatabase,
       channel: watch.notifyChannel,

@@ -1,5 +1,5 @@
 import { LISTENER_RECONNECT_MAX_MS, LISTENER_RECONNECT_MIN_MS } from '../limits.ts';
-import type { PgListener, Postgres } from '../ports/postgres.ts';
+import type { PgListener, PgResult, PgValue } from '../ports/postgres.ts';
 import { parseNoticePayload } from '../rules/notice-payload.ts';
 import { selectHeads } from '../store/watch.sql.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
@@ -8,7 +8,8 @@ import type { WatchHub } from './watch-hub.ts';
 
 interface RelayOptions {
   readonly hub: WatchHub;
-  readonly db: Postgres;
+  /** Runs one look-up. */
+  readonly query: (sql: string, params: readonly PgValue[]) => Promise<PgResult>;
   readonly names: MetadataNames;
   readonly listener: PgListener | undefined;
   readonly channel: string;
@@ -51,7 +52,7 @@ export class WatchRelay {
     const scopePks = this.#options.hub.watchedScopePks;
     if (scopePks.length === 0) return;
     try {
-      const { rows } = await this.#options.db.query(selectHeads(this.#options.names), [scopePks]);
+      const { rows } = await this.#options.query(selectHeads(this.#options.names), [scopePks]);
       for (const [scopePk, head] of rows) {
         if (typeof scopePk === 'string' && typeof head === 'string')
           this.#options.hub.publish(scopePk, { bundleSeq: BigInt(head) });

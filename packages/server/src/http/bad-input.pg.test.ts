@@ -192,6 +192,15 @@ test('[S1] a chunk over the body limits is a 413 that names the option, also whe
   );
 });
 
+test('[S1] nesting is accepted up to the limit, and one level more names it', async () => {
+  const nested = (levels: number) => ({ scope, rawBody: `{"x":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}` });
+  expect((await target.call('POST', '/sync/connect', nested(100))).status).toBe(200);
+  const json = await expectRefused('POST', '/sync/connect', nested(101), 400, 'invalid_request');
+  expect(json).toMatchObject({ limit_exceeded: { name: 'maxJsonDepth', limit: 100 } });
+  await expectRefused('POST', '/sync/snapshot-sessions', nested(101), 400, 'snapshot_session_invalid');
+  await expectRefused('POST', '/sync/connect', { rawBody: '['.repeat(60_000) }, 400, 'invalid_request');
+});
+
 test('no answer repeats a value of the request', async () => {
   const secret = 'SECRET-VALUE';
   for (const body of [

@@ -1,5 +1,6 @@
-import { gzipSync } from 'node:zlib';
+import { constants, deflateRawSync, gzipSync } from 'node:zlib';
 
+import { SyncError } from '@oversync/protocol';
 import { expect, test } from 'vitest';
 
 import { readRequestBody } from './body.ts';
@@ -76,6 +77,48 @@ test('[S1] a gzip bomb is refused at the decoded limit', async () => {
     details: { limit_exceeded: { name: 'decodedOption', limit: 20_000 } },
   });
 });
+
+test('[S1] a gzip bomb without an end is given up at the decoded limit, so no more of it is inflated or read', async () => {
+  const header = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3);
+  // A block of zeros that is not the last one and ends on a byte, so that it can be repeated for ever.
+  const block = new Uint8Array(deflateRawSync(Buffer.alloc(1_000_000), { finishFlush: constants.Z_FULL_FLUSH }));
+  let taken = 0;
+  let isCancelled = false;
+  const bomb = new ReadableStream<Uint8Array<ArrayBuffer>>(
+    {
+      start: (controller) => controller.enqueue(header),
+      pull: (controller) => {
+        taken += 1;
+        controller.enqueue(block);
+      },
+      cancel: () => {
+        isCancelled = true;
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const wide = { ...limits, encodedBytesMax: Number.MAX_SAFE_INTEGER };
+  const reading = readRequestBody(createRequest(bomb, { 'content-encoding': 'gzip' }), wide);
+  await expect(reading).rejects.toMatchObject({ details: { limit_exceeded: { name: 'decodedOption', limit: 20_000 } } });
+  expect(isCancelled).toBe(true);
+  // What the platform's decompressor holds of its input, and not more.
+  expect(taken * block.byteLength).toBeLessThan(200_000);
+});
+
+test.each([{}, { 'content-encoding': 'gzip' }])(
+  'a body that never ends is given up when the signal says so %j',
+  async (headers) => {
+    const silent = new ReadableStream<Uint8Array<ArrayBuffer>>({ pull: () => new Promise<never>(() => {}) });
+    const closing = new AbortController();
+    const reading = readRequestBody(createRequest(silent, headers), limits, closing.signal);
+    const refused = expect(reading).rejects.toMatchObject({ code: 'service_unavailable' });
+    closing.abort(new SyncError('service_unavailable'));
+    await refused;
+    await expect(readRequestBody(createRequest('late', headers), limits, closing.signal)).rejects.toMatchObject({
+      code: 'service_unavailable',
+    });
+  },
+);
 
 test('[S1] the encoded limit holds for gzip too', async () => {
   const { stream } = endless(new Uint8Array(gzipSync(Buffer.from(crypto.getRandomValues(new Uint8Array(3000))))));

@@ -17,15 +17,15 @@ export interface BodyLimits {
 
 /**
  * Reads a whole request body. `gzip` is inflated while it arrives and given up as soon as either limit is passed, so a small
- * body that would inflate without end costs no more than the limit.
+ * body that would inflate without end costs no more than the limit. A client that sends slowly is waited for until `signal` aborts.
  *
- * @throws SyncError `unsupported_content_encoding`, `request_too_large`, or the malformed code for broken gzip.
+ * @throws SyncError `unsupported_content_encoding`, `request_too_large`, the malformed code for broken gzip, or the signal's reason.
  */
-export async function readRequestBody(request: Request, limits: BodyLimits): Promise<Uint8Array> {
+export async function readRequestBody(request: Request, limits: BodyLimits, signal?: AbortSignal): Promise<Uint8Array> {
   const isGzip = checkContentEncoding(request.headers.get('content-encoding'));
   checkContentLength(request.headers.get('content-length'), limits);
   if (request.body === null) return new Uint8Array(0);
-  const counted = countBytes(request.body, limits.encodedBytesMax, limits.encodedOption);
+  const counted = countBytes(readStream(request.body, signal), limits.encodedBytesMax, limits.encodedOption);
   const encoded = reportBreak(counted, limits.malformedCode);
   if (!isGzip) return collectBytes(encoded, limits.decodedBytesMax, limits.decodedOption);
   return inflate(encoded, limits);
@@ -74,12 +74,12 @@ async function feed(source: AsyncIterable<Uint8Array<ArrayBuffer>>, sink: Writab
 }
 
 async function* countBytes(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
   bytesMax: number,
   option: string,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let byteCount = 0;
-  for await (const chunk of readStream(stream)) {
+  for await (const chunk of chunks) {
     byteCount += chunk.byteLength;
     if (byteCount > bytesMax) throw createTooLarge(option, bytesMax);
     yield chunk;

@@ -36,13 +36,21 @@ export function toByteStream(chunks: AsyncIterable<Uint8Array>, onEnd: (error?: 
   );
 }
 
-/** Not every platform's ReadableStream is async iterable. Leaving the loop early cancels the stream. */
-export async function* readStream<Chunk>(stream: ReadableStream<Chunk>): AsyncGenerator<Chunk> {
+/**
+ * Not every platform's ReadableStream is async iterable. Leaving the loop early cancels the stream, and so does `signal`, whose reason is
+ * thrown then, also while a piece is waited for.
+ */
+export async function* readStream<Chunk>(stream: ReadableStream<Chunk>, signal?: AbortSignal): AsyncGenerator<Chunk> {
+  signal?.throwIfAborted();
   const reader = stream.getReader();
+  // Cancelling settles a read that waits for a sender who sends nothing.
+  const giveUp = (): void => void reader.cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener('abort', giveUp, { once: true });
   let isDone = false;
   try {
     for (;;) {
       const next = await reader.read();
+      signal?.throwIfAborted();
       if (next.done) {
         isDone = true;
         return;
@@ -50,7 +58,8 @@ export async function* readStream<Chunk>(stream: ReadableStream<Chunk>): AsyncGe
       yield next.value;
     }
   } finally {
-    if (!isDone) await reader.cancel().catch(() => {});
+    signal?.removeEventListener('abort', giveUp);
+    if (!isDone && signal?.aborted !== true) await reader.cancel().catch(() => {});
     reader.releaseLock();
   }
 }

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 
+import { CLOSE_COMMIT_GRACE_MS } from '../limits.ts';
 import { createRequest, newScope, openTestServer } from '../test-server.ts';
 import type { TestServer } from '../test-server.ts';
 
@@ -66,6 +67,18 @@ test('close aborts what does not end in time', async () => {
     const answer = await blocked;
     expect([answer.status, answer.json.error]).toStrictEqual([503, 'service_unavailable']);
   });
+});
+
+test('close does not wait for a body that never ends longer than for anything else', async () => {
+  const { raw, server } = await open();
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({ pull: () => new Promise<never>(() => {}) });
+  const sending = raw('POST', '/sync/connect', { scope: newScope(), rawBody: body });
+  const status = async () => (await server.ops.fetch(new Request('http://host.test/status'))).text();
+  await waitFor(async () => (await status()).includes('"inflight_operations":1'));
+  const startedAt = performance.now();
+  await server.close({ timeoutMs: 20 });
+  expect(performance.now() - startedAt).toBeLessThan(CLOSE_COMMIT_GRACE_MS);
+  expect((await sending).status).toBe(503);
 });
 
 test('a client that goes away cancels its read in PostgreSQL', async () => {

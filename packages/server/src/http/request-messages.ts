@@ -1,4 +1,4 @@
-import { isJsonObject, parseJsonBytes, SyncError } from '@oversync/protocol';
+import { isJsonObject, JsonSyntaxError, parseJsonBytes, SyncError } from '@oversync/protocol';
 import type { ErrorCode, JsonObject, JsonValue } from '@oversync/protocol';
 
 import type { ConnectInput } from '../engine/connect.ts';
@@ -9,8 +9,10 @@ export function parseBody(bytes: Uint8Array, depthMax: number, code: ErrorCode):
   try {
     return parseJsonBytes(bytes, { depthMax });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : 'malformed';
-    throw new SyncError(code, { message: `the request body is not valid JSON: ${reason}`, cause: error });
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    const place = `${error.reason} at offset ${String(error.offset)}`;
+    const details = error.reason === 'depth' ? { details: { limit_exceeded: { name: 'maxJsonDepth', limit: depthMax } } } : {};
+    throw new SyncError(code, { message: `the request body is not valid JSON: ${place}`, cause: error, ...details });
   }
 }
 

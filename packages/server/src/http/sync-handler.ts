@@ -120,7 +120,7 @@ async function answerGated(exchange: Exchange, actor: Actor, operation: GatedOpe
     const signal = spec.isRead ? AbortSignal.any([running.signal, request.signal]) : running.signal;
     const ctx = core.createRequestContext(actor, exchange.correlationId, signal);
     const readBody = async (): Promise<Uint8Array> => {
-      const bytes = await readRequestBody(request, getBodyLimits(core, spec));
+      const bytes = await readRequestBody(request, getBodyLimits(core, spec), signal);
       exchange.bytesIn = bytes.byteLength;
       return bytes;
     };

@@ -73,55 +73,89 @@ WITH orphan AS (
 ) ${countOf('gone')}`;
 }
 
-/** `$1` after this scope_pk, `$2` scopes at most: scopes with history below their floor. */
+/**
+ * `$1` scope_pk after which the round goes on, `$2` scopes at most: scopes with history below their floor, those after `$1` first and
+ * then those up to it.
+ */
 export function selectScopesToPrune(m: MetadataNames): string {
-  return `SELECT scope_pk, floor FROM ${m.scope} WHERE scope_pk > $1 AND pruned_to < floor ORDER BY scope_pk LIMIT $2`;
+  const select = (where: string): string =>
+    `(SELECT scope_pk, floor FROM ${m.scope} WHERE ${where} AND pruned_to < floor ORDER BY scope_pk LIMIT $2)`;
+  return `SELECT scope_pk, floor FROM (${select('scope_pk > $1')} UNION ALL ${select('scope_pk <= $1')}) s
+    ORDER BY scope_pk <= $1, scope_pk LIMIT $2`;
 }
 
-/** `$1` scope_pk, `$2` floor, `$3` blocks at most. */
+/** Scopes of a prune: `$1` scope_pks and `$2` their floors, in the order in which they have their turn. */
+const PRUNED_SCOPES = 'unnest($1::int8[], $2::int8[]) WITH ORDINALITY s (scope_pk, floor, turn)';
+
+/** What a prune answers: rows removed, and the turn of the last scope that had any (NULL: none had). */
+const PRUNE_ANSWER = 'SELECT count(*), (SELECT max(turn) FROM pruned) FROM gone';
+
+/** Scopes as in {@link PRUNED_SCOPES}, `$3` blocks at most. */
 export function deletePrunedBlocks(m: MetadataNames): string {
   return `
 WITH pruned AS (
-  SELECT bundle_seq, first_row_ordinal FROM ${m.bundleBlock} WHERE scope_pk = $1 AND bundle_seq <= $2
-  ORDER BY bundle_seq LIMIT $3 FOR UPDATE SKIP LOCKED
+  SELECT s.turn, k.* FROM ${PRUNED_SCOPES} CROSS JOIN LATERAL (
+    SELECT b.scope_pk, b.bundle_seq, b.first_row_ordinal FROM ${m.bundleBlock} b WHERE b.scope_pk = s.scope_pk AND b.bundle_seq <= s.floor
+    ORDER BY b.bundle_seq LIMIT $3 FOR UPDATE SKIP LOCKED
+  ) k LIMIT $3
 ), gone AS (
   DELETE FROM ${m.bundleBlock} k USING pruned p
-  WHERE k.scope_pk = $1 AND k.bundle_seq = p.bundle_seq AND k.first_row_ordinal = p.first_row_ordinal RETURNING 1
-) ${countOf('gone')}`;
+  WHERE k.scope_pk = p.scope_pk AND k.bundle_seq = p.bundle_seq AND k.first_row_ordinal = p.first_row_ordinal RETURNING 1
+) ${PRUNE_ANSWER}`;
 }
 
-/** `$1` scope_pk, `$2` floor, `$3` bundles at most. */
+/** Scopes as in {@link PRUNED_SCOPES}, `$3` bundles at most. */
 export function deletePrunedBundles(m: MetadataNames): string {
   return `
 WITH pruned AS (
-  SELECT bundle_seq FROM ${m.bundle} WHERE scope_pk = $1 AND bundle_seq <= $2 ORDER BY bundle_seq LIMIT $3 FOR UPDATE SKIP LOCKED
+  SELECT s.turn, k.* FROM ${PRUNED_SCOPES} CROSS JOIN LATERAL (
+    SELECT b.scope_pk, b.bundle_seq FROM ${m.bundle} b WHERE b.scope_pk = s.scope_pk AND b.bundle_seq <= s.floor
+    ORDER BY b.bundle_seq LIMIT $3 FOR UPDATE SKIP LOCKED
+  ) k LIMIT $3
 ), gone AS (
-  DELETE FROM ${m.bundle} b USING pruned p WHERE b.scope_pk = $1 AND b.bundle_seq = p.bundle_seq RETURNING 1
-) ${countOf('gone')}`;
+  DELETE FROM ${m.bundle} b USING pruned p WHERE b.scope_pk = p.scope_pk AND b.bundle_seq = p.bundle_seq RETURNING 1
+) ${PRUNE_ANSWER}`;
 }
 
-/** `$1` scope_pk, `$2` floor, `$3` tombstones at most. A key that has lived again since keeps its version. */
+/**
+ * Scopes as in {@link PRUNED_SCOPES}, `$3` tombstones at most. A key that has lived again since keeps its version; one that is being
+ * written to keeps its tombstone for the next run.
+ */
 export function deletePrunedTombstones(m: MetadataNames): string {
   return `
 WITH pruned AS (
-  SELECT version, table_id, key_bytes FROM ${m.tombstone} WHERE scope_pk = $1 AND version <= $2
-  ORDER BY version, table_id, key_bytes LIMIT $3 FOR UPDATE SKIP LOCKED
+  SELECT s.turn, k.* FROM ${PRUNED_SCOPES} CROSS JOIN LATERAL (
+    SELECT t.scope_pk, t.version, t.table_id, t.key_bytes FROM ${m.tombstone} t WHERE t.scope_pk = s.scope_pk AND t.version <= s.floor
+    ORDER BY t.version, t.table_id, t.key_bytes LIMIT $3 FOR UPDATE SKIP LOCKED
+  ) k LIMIT $3
+), locked AS (
+  SELECT r.scope_pk, r.table_id, r.key_bytes FROM ${m.rowState} r JOIN pruned p
+    ON r.scope_pk = p.scope_pk AND r.table_id = p.table_id AND r.key_bytes = p.key_bytes AND r.version = p.version AND r.deleted
+  FOR UPDATE OF r SKIP LOCKED
 ), purged AS (
-  DELETE FROM ${m.rowState} r USING pruned p
-  WHERE r.scope_pk = $1 AND r.table_id = p.table_id AND r.key_bytes = p.key_bytes AND r.version = p.version AND r.deleted
+  DELETE FROM ${m.rowState} r USING locked l
+  WHERE r.scope_pk = l.scope_pk AND r.table_id = l.table_id AND r.key_bytes = l.key_bytes
 ), gone AS (
   DELETE FROM ${m.tombstone} t USING pruned p
-  WHERE t.scope_pk = $1 AND t.version = p.version AND t.table_id = p.table_id AND t.key_bytes = p.key_bytes RETURNING 1
-) ${countOf('gone')}`;
+  LEFT JOIN ${m.rowState} r
+    ON r.scope_pk = p.scope_pk AND r.table_id = p.table_id AND r.key_bytes = p.key_bytes AND r.version = p.version AND r.deleted
+  LEFT JOIN locked l ON l.scope_pk = p.scope_pk AND l.table_id = p.table_id AND l.key_bytes = p.key_bytes
+  WHERE t.scope_pk = p.scope_pk AND t.version = p.version AND t.table_id = p.table_id AND t.key_bytes = p.key_bytes
+    AND (r.scope_pk IS NULL OR l.scope_pk IS NOT NULL) RETURNING 1
+) ${PRUNE_ANSWER}`;
 }
 
-/** `$1` scope_pk, `$2` floor up to which everything is gone. */
+/** Scopes as in {@link PRUNED_SCOPES}: remembers of those that nobody is writing to that everything up to the floor is gone, if it is. */
 export function savePrunedTo(m: MetadataNames): string {
   return `
-UPDATE ${m.scope} s SET pruned_to = $2 WHERE scope_pk = $1 AND pruned_to < $2
-  AND NOT EXISTS (SELECT FROM ${m.bundle} b WHERE b.scope_pk = $1 AND b.bundle_seq <= $2)
-  AND NOT EXISTS (SELECT FROM ${m.bundleBlock} k WHERE k.scope_pk = $1 AND k.bundle_seq <= $2)
-  AND NOT EXISTS (SELECT FROM ${m.tombstone} t WHERE t.scope_pk = $1 AND t.version <= $2)`;
+WITH free AS (
+  SELECT c.scope_pk, s.floor FROM ${PRUNED_SCOPES} JOIN ${m.scope} c ON c.scope_pk = s.scope_pk
+  WHERE c.pruned_to < s.floor FOR NO KEY UPDATE OF c SKIP LOCKED
+)
+UPDATE ${m.scope} c SET pruned_to = f.floor FROM free f WHERE c.scope_pk = f.scope_pk
+  AND NOT EXISTS (SELECT FROM ${m.bundle} b WHERE b.scope_pk = f.scope_pk AND b.bundle_seq <= f.floor)
+  AND NOT EXISTS (SELECT FROM ${m.bundleBlock} k WHERE k.scope_pk = f.scope_pk AND k.bundle_seq <= f.floor)
+  AND NOT EXISTS (SELECT FROM ${m.tombstone} t WHERE t.scope_pk = f.scope_pk AND t.version <= f.floor)`;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Postgres } from '../ports/postgres.ts';
+import type { PgResult } from '../ports/postgres.ts';
 import type { MetadataNames } from './metadata.sql.ts';
 import { selectStatistics } from './statistics.sql.ts';
 
@@ -8,8 +8,8 @@ export interface Statistics {
   readonly asOf: string | undefined;
 }
 
-export async function loadStatistics(db: Postgres, m: MetadataNames): Promise<Statistics> {
-  const { rows } = await db.query(selectStatistics(m));
+export async function loadStatistics(query: (sql: string) => Promise<PgResult>, m: MetadataNames): Promise<Statistics> {
+  const { rows } = await query(selectStatistics(m));
   const counts = new Map<string, bigint>();
   let asOf: string | undefined;
   for (const [name, value, updatedAt] of rows) {
