@@ -1,10 +1,7 @@
 /** Runs the code of the server guides, and holds the guides together. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-
 import { expect, test } from 'vitest';
 
-import { listGuides, readBlocks, readGuide, ROOT } from './guide-blocks.ts';
+import { listGuides, readBlocks, readGuide } from './guide-blocks.ts';
 import { runGuide } from './run-guide.ts';
 
 test.each([
@@ -48,29 +45,3 @@ test('every guide of the server has code that runs, and the index leads to it', 
   expect(withoutCode).toEqual(QUOTED);
   expect(listGuides().filter((guide) => !readGuide('README').includes(`(${guide}.md)`))).toEqual([]);
 });
-
-test('links between the pages of the guides, and to files, lead somewhere', () => {
-  const broken = ['README', ...listGuides()].flatMap((guide) =>
-    [...readGuide(guide).matchAll(/\]\((?!https?:)([^)#]*)(#[^)]*)?\)/g)]
-      .map(([, path = '', anchor = '']) => ({ guide, path, anchor }))
-      .filter(({ guide, path, anchor }) => !isTarget(guide, path, anchor)),
-  );
-  expect(broken).toEqual([]);
-});
-
-function isTarget(guide: string, path: string, anchor: string): boolean {
-  if (path !== '' && !existsSync(join(ROOT, 'docs', 'guides', 'server', path))) return false;
-  if (anchor === '') return true;
-  const page = path === '' ? guide : path.replace(/\.md$/, '');
-  return listGuides().includes(page) && listAnchors(readGuide(page)).includes(anchor);
-}
-
-function listAnchors(text: string): readonly string[] {
-  return [...text.matchAll(/^#+ (.*)$/gm)].map(
-    ([, title = '']) =>
-      `#${title
-        .toLowerCase()
-        .replaceAll(/[^\w\- ]/g, '')
-        .replaceAll(' ', '-')}`,
-  );
-}
