@@ -11,6 +11,8 @@ import type { Sandbox } from './harness/sandbox.ts';
 /** Rows that one statement sends while a baseline is prepared. */
 const LOAD_BATCH_ROWS = 5000;
 
+const BYTES_PER_MIB = 2 ** 20;
+
 const COLUMNS = `id uuid, name text, country text, admin1 text, lat numeric(8, 5), lng double precision, rating bigint,
   visited boolean, note text, updated_at timestamptz`;
 
@@ -47,14 +49,16 @@ export async function rawCopy(sandbox: Sandbox, rows: readonly BenchRow[]): Prom
     prepare: () => Promise.resolve(),
     run: async () => {
       const client = await pool.connect();
+      let bytes = 0;
       try {
         const stream = client.query(copyTo(`COPY (SELECT * FROM raw_target WHERE _sync_scope_id = 'scope') TO STDOUT`));
         await pipeline(stream, async (chunks: AsyncIterable<Buffer>) => {
-          for await (const _ of chunks);
+          for await (const chunk of chunks) bytes += chunk.length;
         });
       } finally {
         client.release();
       }
+      sandbox.noteFact('COPY', `${(bytes / BYTES_PER_MIB).toFixed(1)} MiB`);
     },
   });
 }

@@ -9,6 +9,10 @@ export interface BenchServer {
   readonly databaseUrl: string;
   /** A scope that nobody has used, and a token for it. */
   newUser(): Promise<{ readonly user: string; readonly token: string }>;
+  /** Runs `work` and returns the longest time, in milliseconds, for which the event loop of the server did nothing else. */
+  measureLoopDelay(work: () => Promise<unknown>): Promise<number>;
+  /** Resident memory of the server now, after a collection. */
+  readRssBytes(): Promise<number>;
   /** A device in a process of its own, opened on a new file. */
   openDevice(token: string): Promise<Child>;
 }
@@ -29,6 +33,12 @@ export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
       const user = `bench-${randomUUID()}`;
       return { user, token: await signIn(url, user) };
     },
+    measureLoopDelay: async (work) => {
+      await server.call('startLoopDelay');
+      await work();
+      return server.time('stopLoopDelay');
+    },
+    readRssBytes: async () => Number(await server.call('rssBytes')),
     openDevice: async (token) => {
       const device = await Child.start('client-process.ts', [], 'client', sandbox);
       await device.call('open', { file: sandbox.newFile('device'), serverUrl: url, token });

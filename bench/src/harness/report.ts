@@ -10,6 +10,7 @@ export interface Report {
   readonly figures: readonly Figure[];
   readonly rssPeakBytes: Readonly<Record<string, number>>;
   readonly fileBytes: Readonly<Record<string, number>>;
+  readonly facts: Readonly<Record<string, string>>;
   readonly environment: Environment;
 }
 
@@ -17,11 +18,22 @@ export function makeReport(
   benchmark: Benchmark,
   settings: { readonly rows: number; readonly repetitions: number },
   figures: readonly Figure[],
-  sizes: Pick<Report, 'rssPeakBytes' | 'fileBytes'>,
+  findings: Pick<Report, 'rssPeakBytes' | 'fileBytes' | 'facts'>,
   environment: Environment,
 ): Report {
   const { rows, repetitions } = settings;
-  return { benchmark: benchmark.name, title: benchmark.title, rows, repetitions, figures, ...sizes, environment };
+  const { rssPeakBytes, fileBytes, facts } = findings;
+  return {
+    benchmark: benchmark.name,
+    title: benchmark.title,
+    rows,
+    repetitions,
+    figures,
+    rssPeakBytes,
+    fileBytes,
+    facts,
+    environment,
+  };
 }
 
 /** The report as a table for people. */
@@ -45,6 +57,7 @@ export function formatReport(report: Report): string {
     ...formatTable([head, ...lines]),
     '',
     ...(memory.length === 0 ? [] : [`peak resident memory: ${memory.join(', ')}`]),
+    ...Object.entries(report.facts).map(([name, text]) => `${name}: ${text}`),
     ...(files.length === 0 ? [] : [`database files: ${files.join(', ')}`]),
     `Node ${environment.node}, SQLite ${environment.sqlite}, PostgreSQL ${environment.postgresql}, ` +
       `${environment.platform}, ${environment.cpuCount} × ${environment.cpuModel}`,

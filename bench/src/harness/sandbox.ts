@@ -14,6 +14,8 @@ export class Sandbox {
   readonly rssPeakBytes: Record<string, number> = {};
   /** Largest database file, in bytes, by what it holds. */
   readonly fileBytes: Record<string, number> = {};
+  /** What else a benchmark has found out, by what it is about. */
+  readonly facts: Record<string, string> = {};
   readonly #closers: (() => Promise<void>)[] = [];
   #databaseCount = 0;
   #fileCount = 0;
@@ -69,6 +71,10 @@ export class Sandbox {
 
   noteFile(name: string, bytes: number): void {
     this.fileBytes[name] = Math.max(this.fileBytes[name] ?? 0, bytes);
+  }
+
+  noteFact(name: string, text: string): void {
+    this.facts[name] = text;
   }
 
   noteRss(processName: string, bytes: number): void {

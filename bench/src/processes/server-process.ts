@@ -1,4 +1,6 @@
 /** The server of a benchmark in a process of its own, so that its memory is its own and both cores are used. */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+
 import { useExternalPostgres } from '@oversync/dev-postgres';
 import { startReferenceServer } from '@oversync/reference-server-example';
 
@@ -14,7 +16,25 @@ const server = await startReferenceServer({
   port: 0,
 });
 
+/** Milliseconds between two looks at the clock; part of every delay that is measured. */
+const LOOP_RESOLUTION_MS = 1;
+const NANOSECONDS_PER_MS = 1e6;
+const loopDelay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+
 serveParent({
   url: () => Promise.resolve(server.url),
+  startLoopDelay: () => {
+    loopDelay.reset();
+    loopDelay.enable();
+    return Promise.resolve();
+  },
+  stopLoopDelay: () => {
+    loopDelay.disable();
+    return Promise.resolve(Math.max(0, loopDelay.max / NANOSECONDS_PER_MS - LOOP_RESOLUTION_MS));
+  },
+  rssBytes: () => {
+    globalThis.gc?.();
+    return Promise.resolve(process.memoryUsage.rss());
+  },
   stop: () => server.close(),
 });
