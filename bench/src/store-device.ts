@@ -5,7 +5,6 @@
 import { createNodeSqliteDriver, type NodeSqliteDriver } from '@oversync/client/node-sqlite';
 
 import { readSnapshotChunk } from '../../packages/client/src/http/snapshot-chunk.ts';
-import { checkIncomingRows } from '../../packages/client/src/rules/check-incoming.ts';
 import type { CheckedRow } from '../../packages/client/src/rules/incoming-row.ts';
 import type { LocalSchema } from '../../packages/client/src/rules/local-schema.ts';
 import { applyBundles } from '../../packages/client/src/store/apply-bundles.ts';
@@ -118,10 +117,9 @@ export class StoreDevice {
   async stageSnapshot(chunks: readonly string[]): Promise<void> {
     let staged = 0;
     for (const chunk of chunks) {
-      const { rows } = await readSnapshotChunk(bodyOf(chunk), 4 * 1024 * 1024);
-      const checked = checkIncomingRows(this.#schema, rows);
+      const { rows } = await readSnapshotChunk(bodyOf(chunk), this.#schema, 4 * 1024 * 1024);
       const after = BigInt(staged);
-      await this.driver.transaction('immediate', (tx) => stageSnapshotChunk(tx, SNAPSHOT_ID, after, checked));
+      await this.driver.transaction('immediate', (tx) => stageSnapshotChunk(tx, SNAPSHOT_ID, after, rows));
       staged += rows.length;
     }
   }

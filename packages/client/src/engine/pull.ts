@@ -6,8 +6,7 @@ import type { PullPagePart } from '../http/pull-page.ts';
 import { pullRequest } from '../http/requests.ts';
 import type { Refusal } from '../http/request-reply.ts';
 import { ROW_TEXT_BYTES_MAX } from '../limits.ts';
-import { checkIncomingRows } from '../rules/check-incoming.ts';
-import type { IncomingRow } from '../rules/incoming-row.ts';
+import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkBundleSeq, checkPageEnd, checkStable } from '../rules/pull-checks.ts';
 import type { PullProgress } from '../rules/pull-checks.ts';
@@ -135,7 +134,7 @@ class PullRun {
     let bundles = 0;
     let ended: 'more' | 'done' | null = null;
     try {
-      for await (const part of readPullPage(body, bounds)) {
+      for await (const part of readPullPage(body, this.#call.schema, bounds)) {
         if (part.kind === 'bundle') bundles += 1;
         if (part.kind === 'end') ended = await this.#endPage(part.hasMore, bundles);
         else await this.#take(part);
@@ -188,17 +187,16 @@ class PullRun {
       return;
     }
     const { applyBatchRows, applyBatchBytes } = this.#call.engine.options;
-    this.#waiting.push({ bundleSeq: part.bundleSeq, rows: checkIncomingRows(this.#call.schema, part.rows) });
+    this.#waiting.push({ bundleSeq: part.bundleSeq, rows: part.rows });
     this.#waitingRows += part.rowCount;
     this.#waitingBytes += part.byteCount;
     if (this.#waitingRows >= applyBatchRows || this.#waitingBytes >= applyBatchBytes) await this.#applyWaiting();
   }
 
-  async #stage(bundleSeq: bigint, firstRowOrdinal: number, rows: readonly IncomingRow[]): Promise<void> {
-    const checked = checkIncomingRows(this.#call.schema, rows);
+  async #stage(bundleSeq: bigint, firstRowOrdinal: number, rows: readonly CheckedRow[]): Promise<void> {
     await withTransaction(this.#call.engine.driver, this.#call.operation, async (tx) => {
       if (firstRowOrdinal === 0) await clearBundleStage(tx);
-      await stageBundleRows(tx, bundleSeq, firstRowOrdinal, checked);
+      await stageBundleRows(tx, bundleSeq, firstRowOrdinal, rows);
     });
   }
 

@@ -78,7 +78,9 @@ export async function fetchSnapshotChunk(
   const spec = snapshotChunkRequest({ snapshotId, afterRowOrdinal, maxRows: rows, maxBytes: bytes });
   const bytesMax = bytes + rows + CONTROL_BODY_BYTES_MAX;
   const rowBytesMax = capabilities.limits.maxBytesPerSnapshotRow;
-  const reply = await askServer(call, spec, { sourceId, capabilities, bytesMax }, (body) => readSnapshotChunk(body, rowBytesMax));
+  const reply = await askServer(call, spec, { sourceId, capabilities, bytesMax }, (body) =>
+    readSnapshotChunk(body, call.schema, rowBytesMax),
+  );
   if (reply.kind === 'ok') return reply.value;
   throw chunkError(reply.refusal, bytes);
 }

@@ -3,7 +3,6 @@ import { isSyncError } from '@oversync/protocol';
 import type { SourceReplacement } from '../http/requests.ts';
 import type { SnapshotChunk } from '../http/snapshot-chunk.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
-import { checkIncomingRows } from '../rules/check-incoming.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkSnapshotChunk, checkSnapshotEnd } from '../rules/snapshot-checks.ts';
 import type { StagedSession } from '../store/client-state.ts';
@@ -158,7 +157,7 @@ function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: Sta
 }
 
 async function storeChunk(call: Call, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): Promise<void> {
-  const rows = checkIncomingRows(call.schema, chunk.rows);
+  const { rows } = chunk;
   const stagedByteCount = progress.byteCount + BigInt(chunk.byteCount);
   await withTransaction(call.engine.driver, call.operation, async (tx) => {
     await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), rows);

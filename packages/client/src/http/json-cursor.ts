@@ -19,6 +19,10 @@ export function malformedBody(cause?: unknown): SyncError {
   return new SyncError('protocol_violation', { details: { reason: 'decode' }, ...(cause === undefined ? {} : { cause }) });
 }
 
+function tooLarge(charsMax: number): SyncError {
+  return new SyncError('response_too_large', { details: { limit: charsMax } });
+}
+
 /** Index after the closing quote of the string that starts at `start`, or -1 when the text ends inside it. */
 export function stringEnd(text: string, start: number): number {
   let from = start + 1;
@@ -74,6 +78,24 @@ export class JsonCursor {
     return end < 0 ? null : this.#take(end, charsMax);
   }
 
+  /**
+   * Lets `scan` read the next value where it stands: it returns the index after it, or −1 to leave it. True when it was
+   * read. `charsMax` bounds it.
+   */
+  scanned(scan: (text: string, start: number) => number, charsMax: number): boolean {
+    this.#skipSpace();
+    const end = this.#position < this.#text.length ? scan(this.#text, this.#position) : -1;
+    if (end < 0) return false;
+    if (end - this.#position > charsMax) throw tooLarge(charsMax);
+    this.#position = end;
+    return true;
+  }
+
+  /** Waits for more of the body; false at its end. */
+  more(): Promise<boolean> {
+    return this.#fill();
+  }
+
   /** Reads the comma or bracket after an element: true when another element follows. */
   bufferedDelimiter(close: string): boolean | null {
     this.#skipSpace();
@@ -99,8 +121,7 @@ export class JsonCursor {
     for (;;) {
       const end = scanValue(this.#text, scan, this.#position);
       if (end >= 0) return this.#take(end, charsMax);
-      if (this.#text.length - this.#position > charsMax)
-        throw new SyncError('response_too_large', { details: { limit: charsMax } });
+      if (this.#text.length - this.#position > charsMax) throw tooLarge(charsMax);
       const dropped = this.#position;
       if (!(await this.#fill())) return this.#take(this.#text.length, charsMax);
       scan.at -= dropped;
@@ -119,7 +140,7 @@ export class JsonCursor {
   #take(end: number, charsMax: number): string {
     const value = this.#text.slice(this.#position, end);
     if (value === '') throw malformedBody();
-    if (value.length > charsMax) throw new SyncError('response_too_large', { details: { limit: charsMax } });
+    if (value.length > charsMax) throw tooLarge(charsMax);
     this.#position = end;
     return value;
   }

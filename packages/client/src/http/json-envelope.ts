@@ -30,6 +30,22 @@ export async function readElements(cursor: JsonCursor, charsMax: number, visit: 
   while (cursor.bufferedDelimiter(']') ?? (await cursor.delimiter(']')));
 }
 
+/** What reads the elements of an array. */
+export interface ElementReader {
+  /** Reads an element where it stands, if it can; see `JsonCursor.scanned`. */
+  scan(text: string, start: number): number;
+  /** Reads the text of any element. */
+  read(text: string): void;
+}
+
+/** Reads one element. A long one is not scanned again with every piece of it that arrives. */
+export async function readElement(cursor: JsonCursor, charsMax: number, reader: ElementReader): Promise<void> {
+  const scan = (text: string, start: number): number => reader.scan(text, start);
+  const whole = cursor.bufferedValue(charsMax);
+  if (whole !== null) reader.read(whole);
+  else if (!(await cursor.more()) || !cursor.scanned(scan, charsMax)) reader.read(await cursor.valueText(charsMax));
+}
+
 /** A signed 64-bit integer without fraction or exponent. */
 export async function readInt64(cursor: JsonCursor): Promise<bigint> {
   const value = int64FromText(await cursor.valueText(SCALAR_CHARS_MAX));

@@ -10,6 +10,9 @@ import type { PullPagePart } from './pull-page.ts';
 import { utf8Length } from '../rules/utf8-length.ts';
 import { readSnapshotChunk } from './snapshot-chunk.ts';
 import { bodyInPieces, bodyOf } from './test-bodies.ts';
+import { openLocal } from '../store/test-local.ts';
+
+const { schema } = await openLocal('CREATE TABLE users (id TEXT NOT NULL PRIMARY KEY, name TEXT)');
 
 const bounds = { rowsMax: 2, bytesMax: 100_000, rowCharsMax: 10_000 };
 const row = (id: string, extra = ''): string =>
@@ -19,7 +22,7 @@ const bundle = (seq: number, ...rows: readonly string[]): string =>
 
 async function partsOf(text: string, size = 7, used = bounds): Promise<readonly PullPagePart[]> {
   const parts: PullPagePart[] = [];
-  for await (const part of readPullPage(bodyInPieces(text, size), used)) parts.push(part);
+  for await (const part of readPullPage(bodyInPieces(text, size), schema, used)) parts.push(part);
   return parts;
 }
 
@@ -27,7 +30,11 @@ describe('reading a pull page', () => {
   it('gives the ceiling, every bundle when it is complete, and the end', async () => {
     const parts = await partsOf(`{"stable_bundle_seq":9,"bundles":[${bundle(3, row('a'))},${bundle(9)}],"has_more":false}`);
     expect(parts.map((part) => part.kind)).toEqual(['stable', 'bundle', 'bundle', 'end']);
-    expect(parts[1]).toMatchObject({ bundleSeq: 3n, rowCount: 1, rows: [{ table: 'users', keyValue: 'a', rowVersion: 1n }] });
+    expect(parts[1]).toMatchObject({
+      bundleSeq: 3n,
+      rowCount: 1,
+      rows: [{ table: 'users', keyJson: '{"id":"a"}', rowVersion: 1n }],
+    });
   });
 
   it('[T84] hands rows of a large bundle over before it is complete', async () => {
@@ -38,9 +45,9 @@ describe('reading a pull page', () => {
       kind: 'spill',
       bundleSeq: 3n,
       firstRowOrdinal: 0,
-      rows: [{ keyValue: 'a' }, { keyValue: 'b' }],
+      rows: [{ keyJson: '{"id":"a"}' }, { keyJson: '{"id":"b"}' }],
     });
-    expect(parts[2]).toMatchObject({ kind: 'bundle', rowCount: 3, rows: [{ keyValue: 'c' }] });
+    expect(parts[2]).toMatchObject({ kind: 'bundle', rowCount: 3, rows: [{ keyJson: '{"id":"c"}' }] });
   });
 
   it('reads members in any order', async () => {
@@ -172,9 +179,12 @@ describe('[T87] reading a snapshot chunk', () => {
   const chunk = `{"snapshot_id":"s","snapshot_bundle_seq":7,"rows":[${rowText}],"next_row_ordinal":1,"has_more":false,"byte_count":113}`;
 
   it('measures the row texts as they stand', async () => {
-    expect(await readSnapshotChunk(bodyInPieces(chunk, 9), 200)).toMatchObject({ measuredByteCount: 113, byteCount: 113 });
+    expect(await readSnapshotChunk(bodyInPieces(chunk, 9), schema, 200)).toMatchObject({
+      measuredByteCount: 113,
+      byteCount: 113,
+    });
     const spaced = chunk.replace('"row_version":7', '"row_version" : 7').replace('}}],', '}} ,').replace('}} ,', '}}],');
-    expect((await readSnapshotChunk(bodyOf(spaced), 200)).measuredByteCount).toBe(115);
+    expect((await readSnapshotChunk(bodyOf(spaced), schema, 200)).measuredByteCount).toBe(115);
   });
 
   it.each([
@@ -185,7 +195,7 @@ describe('[T87] reading a snapshot chunk', () => {
     ['a row above the limit', chunk.replace('Ada', 'A'.repeat(100))],
     ['version 0', chunk.replace('"row_version":7', '"row_version":0')],
   ])('refuses %s', async (_name, text) => {
-    await expect(readSnapshotChunk(bodyOf(text), 120)).rejects.toMatchObject({
+    await expect(readSnapshotChunk(bodyOf(text), schema, 120)).rejects.toMatchObject({
       code: expect.stringMatching(/^(protocol_violation|response_too_large)$/),
     });
   });

@@ -23,9 +23,11 @@ const OTHER: PayloadCheck = { isCanonical: false };
 export class PayloadShape {
   /** `"name":` of each member. */
   readonly #labels: readonly string[];
+  readonly names: readonly string[];
   readonly #isSorted: boolean;
 
   constructor(names: readonly string[]) {
+    this.names = names;
     this.#labels = names.map((name) => `${JSON.stringify(name)}:`);
     this.#isSorted = names.every((name, index) => index === 0 || (names[index - 1] ?? '') < name);
   }

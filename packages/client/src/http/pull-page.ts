@@ -1,10 +1,12 @@
 import { isSourceId } from '@oversync/protocol';
 
-import type { IncomingRow } from '../rules/incoming-row.ts';
+import type { CheckedRow } from '../rules/incoming-row.ts';
+import type { LocalSchema } from '../rules/local-schema.ts';
 import type { BodyReader } from './body.ts';
+import { CheckedRowReader } from './checked-rows.ts';
 import { JsonCursor } from './json-cursor.ts';
-import { readBoolean, readInt64, readString, skipValue } from './json-envelope.ts';
-import { RowTextReader, violation } from './row-text.ts';
+import { readBoolean, readElement, readInt64, readString, skipValue } from './json-envelope.ts';
+import { violation } from './row-text.ts';
 
 /** When the rows of an open bundle are handed over before the bundle is complete. */
 export interface SpillBounds {
@@ -22,14 +24,14 @@ export type PullPagePart =
       readonly kind: 'spill';
       readonly bundleSeq: bigint;
       readonly firstRowOrdinal: number;
-      readonly rows: readonly IncomingRow[];
+      readonly rows: readonly CheckedRow[];
     }
   /** A complete bundle; `rows` are those after the last spill. */
   | {
       readonly kind: 'bundle';
       readonly bundleSeq: bigint;
       readonly rowCount: number;
-      readonly rows: readonly IncomingRow[];
+      readonly rows: readonly CheckedRow[];
       readonly byteCount: number;
     }
   | { readonly kind: 'end'; readonly hasMore: boolean };
@@ -37,25 +39,30 @@ export type PullPagePart =
 type BundlePart = Extract<PullPagePart, { kind: 'spill' | 'bundle' }>;
 
 /**
- * Reads a pull page as it arrives. Memory holds one piece of the body and at most one batch of rows, provided that the server writes
+ * Reads a pull page as it arrives and checks its rows. Memory holds one piece of the body and at most one batch of rows, provided that the server writes
  * `stable_bundle_seq` before the bundles and `bundle_seq` before the rows, as ours and the Go server do; in any other order the page is
  * read completely before the first part is given out.
  */
-export async function* readPullPage(body: BodyReader, bounds: SpillBounds): AsyncGenerator<PullPagePart, void, undefined> {
-  const page = new PullPageReader(body, bounds);
+export async function* readPullPage(
+  body: BodyReader,
+  schema: LocalSchema,
+  bounds: SpillBounds,
+): AsyncGenerator<PullPagePart, void, undefined> {
+  const page = new PullPageReader(body, schema, bounds);
   yield* page.parts();
 }
 
 class PullPageReader {
   readonly #cursor: JsonCursor;
   readonly #bounds: SpillBounds;
-  readonly #rowReader = new RowTextReader();
+  readonly #rowReader: CheckedRowReader;
   #stable: bigint | null = null;
   #hasMore: boolean | null = null;
   #hasBundles = false;
 
-  constructor(body: BodyReader, bounds: SpillBounds) {
+  constructor(body: BodyReader, schema: LocalSchema, bounds: SpillBounds) {
     this.#cursor = new JsonCursor(body);
+    this.#rowReader = new CheckedRowReader(schema, 'bundle');
     this.#bounds = bounds;
   }
 
@@ -135,9 +142,13 @@ class PullPageReader {
     await this.#cursor.expect('[');
     if (await this.#cursor.accept(']')) return;
     const { rowCharsMax } = this.#bounds;
+    const take = (row: CheckedRow, start: number, end: number): void => open.add(row, end - start);
+    const reader = {
+      scan: (text: string, start: number) => this.#rowReader.scan(text, start, take),
+      read: (text: string) => open.add(this.#rowReader.read(text), text.length),
+    };
     do {
-      const text = this.#cursor.bufferedValue(rowCharsMax) ?? (await this.#cursor.valueText(rowCharsMax));
-      open.add(this.#rowReader.bundleRow(text), text.length);
+      if (!this.#cursor.scanned(reader.scan, rowCharsMax)) await readElement(this.#cursor, rowCharsMax, reader);
       if (maySpill && open.isFull()) yield open.spill();
     } while (this.#cursor.bufferedDelimiter(']') ?? (await this.#cursor.delimiter(']')));
   }
@@ -150,7 +161,7 @@ class OpenBundle {
   sourceBundleId: bigint | null = null;
   hasRows = false;
   readonly #bounds: SpillBounds;
-  #rows: IncomingRow[] = [];
+  #rows: CheckedRow[] = [];
   #byteCount = 0;
   #rowCount = 0;
 
@@ -158,7 +169,7 @@ class OpenBundle {
     this.#bounds = bounds;
   }
 
-  add(row: IncomingRow, byteCount: number): void {
+  add(row: CheckedRow, byteCount: number): void {
     this.#rows.push(row);
     this.#byteCount += byteCount;
     this.#rowCount += 1;
@@ -187,7 +198,7 @@ class OpenBundle {
     return this.bundleSeq;
   }
 
-  #takeRows(): readonly IncomingRow[] {
+  #takeRows(): readonly CheckedRow[] {
     const rows = this.#rows;
     this.#rows = [];
     this.#byteCount = 0;

@@ -29,7 +29,7 @@ export function int64FromText(text: string): bigint | null {
 }
 
 /** The parts of a row text that were the same in the row before: everything but key, version and payload. */
-interface RowTemplate {
+export interface RowTemplate {
   readonly row: Pick<IncomingRow, 'schema' | 'table' | 'keyColumn' | 'op'>;
   /** Text before the key's value. */
   readonly head: string;
@@ -37,6 +37,8 @@ interface RowTemplate {
   readonly middle: string;
   /** Text between the version and the payload. */
   readonly tail: string;
+  /** Members of the payload in order. */
+  readonly names: readonly string[];
 }
 
 /**
@@ -46,6 +48,11 @@ interface RowTemplate {
 export class RowTextReader {
   #template: RowTemplate | null = null;
   #shape = new PayloadShape([]);
+
+  /** How the row read last was spelled, if that was the usual way. */
+  get template(): RowTemplate | null {
+    return this.#template;
+  }
 
   /** A row of a pull page or of a committed-rows page (protocol.md 8.7). Members that are not known are ignored. */
   bundleRow(text: string): ReceivedRow {
@@ -123,6 +130,7 @@ export class RowTextReader {
       head: text.slice(0, key.valueStart),
       middle: text.slice(key.valueEnd, version.valueStart),
       tail: text.slice(version.valueEnd, payload.valueStart),
+      names: this.#shape.names,
     };
   }
 }

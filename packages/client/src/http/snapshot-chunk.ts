@@ -1,15 +1,16 @@
-import type { IncomingRow } from '../rules/incoming-row.ts';
-import { utf8Length } from '../rules/utf8-length.ts';
+import type { CheckedRow } from '../rules/incoming-row.ts';
+import type { LocalSchema } from '../rules/local-schema.ts';
 import type { BodyReader } from './body.ts';
 import { JsonCursor } from './json-cursor.ts';
-import { readBoolean, readCount, readElements, readInt64, readMembers, readString } from './json-envelope.ts';
-import { RowTextReader, violation } from './row-text.ts';
+import { readBoolean, readCount, readElement, readInt64, readMembers, readString } from './json-envelope.ts';
+import { violation } from './row-text.ts';
+import { SnapshotRows } from './snapshot-rows.ts';
 
-/** One snapshot chunk (protocol.md 8.11), shapes checked, not yet compared with the session. */
+/** One snapshot chunk (protocol.md 8.11), shapes and rows checked, not yet compared with the session. */
 export interface SnapshotChunk {
   readonly snapshotId: string;
   readonly snapshotBundleSeq: bigint;
-  readonly rows: readonly IncomingRow[];
+  readonly rows: readonly CheckedRow[];
   readonly nextRowOrdinal: number;
   readonly hasMore: boolean;
   /** As the server counts. */
@@ -19,7 +20,7 @@ export interface SnapshotChunk {
 }
 
 /** Reads a chunk. Exactly the six members of the contract: the chunk is a closed shape. `rowBytesMax` bounds the text of each row. */
-export async function readSnapshotChunk(body: BodyReader, rowBytesMax: number): Promise<SnapshotChunk> {
+export async function readSnapshotChunk(body: BodyReader, schema: LocalSchema, rowBytesMax: number): Promise<SnapshotChunk> {
   const cursor = new JsonCursor(body);
   const chunk: { -readonly [K in keyof SnapshotChunk]?: SnapshotChunk[K] } = {};
   await readMembers(cursor, async (name) => {
@@ -28,24 +29,25 @@ export async function readSnapshotChunk(body: BodyReader, rowBytesMax: number): 
     else if (name === 'next_row_ordinal') chunk.nextRowOrdinal = await readCount(cursor);
     else if (name === 'has_more') chunk.hasMore = await readBoolean(cursor);
     else if (name === 'byte_count') chunk.byteCount = await readCount(cursor);
-    else if (name === 'rows') Object.assign(chunk, await readRows(cursor, rowBytesMax));
+    else if (name === 'rows') Object.assign(chunk, await readRows(cursor, new SnapshotRows(schema, rowBytesMax), rowBytesMax));
     else throw violation('row_shape');
   });
   await cursor.expectEnd();
   return complete(chunk);
 }
 
-async function readRows(cursor: JsonCursor, rowBytesMax: number): Promise<Pick<SnapshotChunk, 'rows' | 'measuredByteCount'>> {
-  const rows: IncomingRow[] = [];
-  const reader = new RowTextReader();
-  let measuredByteCount = 0;
-  await readElements(cursor, rowBytesMax, (text) => {
-    const byteCount = utf8Length(text);
-    if (byteCount > rowBytesMax) throw violation('count');
-    measuredByteCount += byteCount;
-    rows.push(reader.snapshotRow(text));
-  });
-  return { rows, measuredByteCount };
+async function readRows(
+  cursor: JsonCursor,
+  rows: SnapshotRows,
+  charsMax: number,
+): Promise<Pick<SnapshotChunk, 'rows' | 'measuredByteCount'>> {
+  if ((await cursor.peek()) !== '[') throw violation('row_shape');
+  await cursor.expect('[');
+  if (await cursor.accept(']')) return rows.finish();
+  const scan = (text: string, start: number): number => rows.scan(text, start);
+  do if (!cursor.scanned(scan, charsMax)) await readElement(cursor, charsMax, rows);
+  while (cursor.bufferedDelimiter(']') ?? (await cursor.delimiter(']')));
+  return rows.finish();
 }
 
 function complete(chunk: Partial<SnapshotChunk>): SnapshotChunk {

@@ -10,7 +10,6 @@ export interface MemberSpan {
   readonly valueEnd: number;
 }
 
-// Without control characters and escapes a string is valid as it stands; lone surrogates can only come from escapes.
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f]/;
 const BACKSLASH = '\\';
@@ -18,6 +17,11 @@ const BACKSLASH = '\\';
 const SHORT_ESCAPES = '"\\/bfnrt';
 const UNICODE_ESCAPE = /u(?![dD][89a-fA-F])[0-9a-fA-F]{4}/y;
 const SCALAR = /true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+
+/** True when no raw control character is in the text. Without them and without escapes a string is valid as it stands. */
+export function hasNoControls(text: string): boolean {
+  return !CONTROL.test(text);
+}
 
 /**
  * Checks what a scan over slices cannot see: escapes, control characters, surrogates. Most rows need nothing of it and pay two searches.
@@ -32,7 +36,7 @@ export function checkRowText(text: string): void {
 }
 
 /** True when every backslash begins an escape that JSON knows, and none stands for a surrogate: those have to be in pairs. */
-function hasPlainEscapes(text: string): boolean {
+export function hasPlainEscapes(text: string): boolean {
   for (let at = text.indexOf(BACKSLASH); at >= 0; at = text.indexOf(BACKSLASH, at + 2)) {
     if (SHORT_ESCAPES.includes(text.charAt(at + 1)) && at + 1 < text.length) continue;
     UNICODE_ESCAPE.lastIndex = at + 1;
@@ -86,17 +90,26 @@ function scanValueEnd(text: string, start: number): number {
 }
 
 function scanNestedEnd(text: string, start: number): number {
+  const end = nestedEnd(text, start);
+  if (end < 0) throw malformedBody();
+  return end;
+}
+
+/** Index after the object or array that starts at `start`, −1 when it has no end. What is inside is only bracketed. */
+export function nestedEnd(text: string, start: number): number {
   let depth = 0;
   for (let at = start; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
-    if (code === 0x22) at = endOfString(text, at) - 1;
-    else if (code === 0x7b || code === 0x5b) depth += 1;
+    if (code === 0x22) {
+      at = stringEnd(text, at) - 1;
+      if (at < 0) return -1;
+    } else if (code === 0x7b || code === 0x5b) depth += 1;
     else if (code === 0x7d || code === 0x5d) {
       depth -= 1;
       if (depth === 0) return at + 1;
     }
   }
-  throw malformedBody();
+  return -1;
 }
 
 /** Exact check of a nested value: grammar, duplicate members, depth. */

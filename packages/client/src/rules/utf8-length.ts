@@ -6,16 +6,23 @@ const scratch = new Uint8Array(16 * 1024);
 /** UTF-8 bytes that one UTF-16 unit takes at most. */
 const BYTES_PER_UNIT_MAX = 3;
 
+/** Units encoded at once. */
+const UNITS_MAX = Math.floor(scratch.length / BYTES_PER_UNIT_MAX);
+
 /** Bytes of well-formed text in UTF-8. */
 export function utf8Length(text: string): number {
-  if (text.length * BYTES_PER_UNIT_MAX <= scratch.length) return encoder.encodeInto(text, scratch).written;
-  let length = text.length;
-  for (let index = 0; index < text.length; index += 1) {
-    const code = text.charCodeAt(index);
-    if (code > 0x7ff && (code < 0xd800 || code > 0xdfff)) length += 2;
-    else if (code > 0x7f) length += 1;
+  if (text.length <= UNITS_MAX) return encoder.encodeInto(text, scratch).written;
+  let length = 0;
+  for (let start = 0; start < text.length;) {
+    const end = start + UNITS_MAX - (isHighSurrogate(text.charCodeAt(start + UNITS_MAX - 1)) ? 1 : 0);
+    length += encoder.encodeInto(text.slice(start, end), scratch).written;
+    start = end;
   }
   return length;
+}
+
+function isHighSurrogate(unit: number): boolean {
+  return unit >= 0xd800 && unit < 0xdc00;
 }
 
 /** True when the text takes more bytes in UTF-8. Most texts are so much shorter or longer that nothing has to be counted. */
