@@ -712,6 +712,23 @@ describe('the server forgets the scope', () => {
     expect(empty.rowsOf('users')).toEqual({ u1: { id: 'u1', name: 'edited' }, u2: { id: 'u2', name: 'n' } });
   });
 
+  it('[T110] asks again under the same source when the answer with the lease was lost', async () => {
+    const { empty, device, client } = await forgotten('reseed');
+    empty.override('connect', async (_request, answer) => {
+      await answer();
+      throw new TypeError('cut');
+    });
+    const once = await device.restart({ onScopeLost: 'reseed', ports: { http: empty.fetch }, retryPolicy: { enabled: false } });
+    expect(once).not.toBe(client);
+    await once.attach('user-1');
+    await expect(once.sync()).rejects.toMatchObject({ code: 'transport_failed' });
+    await once.sync();
+    const asked = empty.seen.filter(({ operation }) => operation === 'connect').map(({ sourceId }) => sourceId);
+    expect(asked).toHaveLength(2);
+    expect(new Set(asked).size).toBe(1);
+    expect(Object.keys(empty.rowsOf('users'))).toEqual(['u1', 'u2']);
+  });
+
   it('[T110] repeats the operation when somebody else has filled it, and waits while somebody does', async () => {
     const { empty, client } = await forgotten('fail');
     empty.lease = { id: crypto.randomUUID(), sourceId: 'other' };

@@ -1,7 +1,8 @@
 import { SyncError, isSyncError } from '@oversync/protocol';
 
-import { insertSource, loadClientState, markSourceReplaced } from '../store/client-state.ts';
+import { insertSource, loadClientState, loadSource, markSourceReplaced } from '../store/client-state.ts';
 import { reseedLocalRows } from '../store/detach.ts';
+import { loadSeedSource, saveSeedSource } from '../store/session-notes.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { connectScope } from './attach.ts';
 import type { Call } from './engine.ts';
@@ -26,7 +27,7 @@ async function reconnectScope(call: Call): Promise<void> {
   const { onScopeLost } = call.engine.options;
   const { lifecycle } = await loadClientState(call.engine.driver);
   const capabilities = await fetchCapabilities(call, lifecycle.sourceId);
-  const seedSourceId = onScopeLost === 'reseed' ? await unusedSourceId(call.engine, call.engine.driver) : lifecycle.sourceId;
+  const seedSourceId = onScopeLost === 'reseed' ? await reserveSeedSource(call) : lifecycle.sourceId;
   const reply = await connectScope(call, capabilities, seedSourceId, true);
   switch (reply.resolution) {
     case 'remote_authoritative':
@@ -41,6 +42,17 @@ async function reconnectScope(call: Call): Promise<void> {
   }
 }
 
+/** The source that asks to seed: the one that an earlier attempt has asked under, else a new one. */
+function reserveSeedSource(call: Call): Promise<string> {
+  return withTransaction(call.engine.driver, call.operation, async (tx) => {
+    const reserved = await loadSeedSource(tx);
+    if (reserved !== null && (await loadSource(tx, reserved)) === null) return reserved;
+    const sourceId = await unusedSourceId(call.engine, tx);
+    await saveSeedSource(tx, sourceId);
+    return sourceId;
+  });
+}
+
 /**
  * Every local row becomes an unsent INSERT under the new lease. The source is a new one as well: a server that has forgotten the scope
  * expects every source to begin with bundle 1.
@@ -49,6 +61,7 @@ async function reseed(call: Call, sourceId: string, initializationId: string): P
   await withTransaction(call.engine.driver, call.operation, async (tx) => {
     const { lifecycle } = await loadClientState(tx);
     await reseedLocalRows(tx, call.schema);
+    await saveSeedSource(tx, null);
     await insertSource(tx, sourceId);
     await markSourceReplaced(tx, lifecycle.sourceId, sourceId);
     await recordEvent(call, tx, { name: 'scopeReseeded', sourceId, initializationId });

@@ -101,6 +101,21 @@ export class TestServer {
     this.#tables = tables;
   }
 
+  /** A server of its own in the same state. */
+  clone(): TestServer {
+    const copy = new TestServer(this.#tables);
+    const { features, limits, protocolVersion, retainedFloor, isInitialized, lease, snapshotTtlMs } = this;
+    Object.assign(copy, { features: { ...features }, limits: { ...limits } });
+    Object.assign(copy, { protocolVersion, retainedFloor, isInitialized, lease, snapshotTtlMs });
+    for (const [sourceId, successor] of this.retired) copy.retired.set(sourceId, successor);
+    for (const [name, row] of this.#rows) copy.#rows.set(name, row);
+    for (const [id, session] of this.#sessions) copy.#sessions.set(id, { ...session });
+    for (const [id, snapshot] of this.#snapshots) copy.#snapshots.set(id, snapshot);
+    copy.#bundles.push(...this.#bundles);
+    copy.#overrides.push(...this.#overrides.map((override) => ({ ...override })));
+    return copy;
+  }
+
   get head(): bigint {
     return this.#bundles.at(-1)?.seq ?? 0n;
   }

@@ -79,6 +79,20 @@ export function loadServerSuccessor(tx: SqliteTx): Promise<string | null> {
   return loadMeta(tx, SUCCESSOR_NOTE);
 }
 
+const SEED_NOTE = 'seed_source';
+
+/**
+ * The source under which a forgotten scope is being seeded again. Kept before the server is asked: it gives its lease to a source, and
+ * whoever comes back after a lost answer under another name would wait for that lease to expire.
+ */
+export function saveSeedSource(tx: SqliteTx, sourceId: string | null): Promise<void> {
+  return saveMeta(tx, SEED_NOTE, sourceId);
+}
+
+export function loadSeedSource(tx: SqliteTx): Promise<string | null> {
+  return loadMeta(tx, SEED_NOTE);
+}
+
 const FAILURE_NOTE = 'push_failures';
 
 /** Counts one more call that ended with a server fault for this content. Returns how many there were in a row. */

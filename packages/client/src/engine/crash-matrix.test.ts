@@ -1,0 +1,172 @@
+import { isSyncError } from '@oversync/protocol';
+import { describe, expect, it } from 'vitest';
+
+import type { SyncClient } from '../client.ts';
+import { FaultPlan, faultyDriver, faultyTransport } from './test-crash.ts';
+import type { Fate, RequestLoss } from './test-crash.ts';
+import { CRASH_SCENARIOS } from './test-crash-scenarios.ts';
+import type { CrashScenario } from './test-crash-scenarios.ts';
+import { CrashWorld, settle } from './test-crash-world.ts';
+import type { TestServer } from './test-server.ts';
+import type { ClientChange, SavedWorld } from './test-crash-world.ts';
+
+/** What makes a client meet the fault of a plan. */
+type FaultKind = (plan: FaultPlan) => ClientChange;
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** Leaves the scenario at the nth call and comes back into step. */
+async function surviveAt(scenario: CrashScenario, saved: SavedWorld, fate: Fate, kind: FaultKind, at: number): Promise<void> {
+  const world = CrashWorld.from(saved);
+  try {
+    const plan = new FaultPlan(fate, at, () => world.die());
+    const { client, failure } = await runUntilFault(scenario, world, plan, kind);
+    expect(plan.hasStruck).toBe(true);
+    if (fate === 'fails') expect(failure === null || isSyncError(failure), String(failure)).toBe(true);
+    await goOn(scenario, world, fate === 'fails' ? client : await nextProcess(world, client));
+    checkEnd(scenario, world);
+  } finally {
+    world.close();
+  }
+}
+
+/** What had been committed and sent before each call of a run that meets no fault. */
+async function marksOf(scenario: CrashScenario, saved: SavedWorld, fate: Fate, kind: FaultKind): Promise<readonly string[]> {
+  const world = CrashWorld.from(saved);
+  try {
+    const plan = new FaultPlan(fate, NEVER, () => undefined);
+    const { client, failure } = await runUntilFault(scenario, world, plan, kind);
+    expect(failure).toBeNull();
+    await client.close();
+    return plan.marks;
+  } finally {
+    world.close();
+  }
+}
+
+async function runUntilFault(
+  scenario: CrashScenario,
+  world: CrashWorld,
+  plan: FaultPlan,
+  kind: FaultKind,
+): Promise<{ readonly client: SyncClient; readonly failure: unknown }> {
+  const client = world.open(kind(plan));
+  if (scenario.fromTheStart !== true) {
+    await client.open();
+    await client.attach(world.userId);
+  }
+  plan.arm();
+  try {
+    await scenario.run(client, world);
+    return { client, failure: null };
+  } catch (failure) {
+    return { client, failure };
+  }
+}
+
+async function nextProcess(world: CrashWorld, dead: { close(): Promise<void> }): Promise<SyncClient> {
+  await dead.close().catch(() => undefined);
+  world.reopenFile();
+  checkFile(world);
+  return world.open();
+}
+
+async function goOn(scenario: CrashScenario, world: CrashWorld, client: SyncClient): Promise<void> {
+  await scenario.goOn?.(client, world);
+  await settle(world, client);
+  world.sql("INSERT INTO users VALUES ('zz', 'written afterwards')");
+  await client.sync();
+  await client.close();
+}
+
+/** client.md 3.2: what holds in every file that a dead process leaves. */
+function checkFile(world: CrashWorld): void {
+  expect(world.list('PRAGMA integrity_check')).toEqual(['ok']);
+  expect(world.list('PRAGMA foreign_key_check')).toEqual([]);
+  if (world.list("SELECT name FROM sqlite_master WHERE name = '_sync_outbox_bundle'").length === 0) return;
+  expect(world.list('SELECT apply_mode FROM _sync_apply_state')).toEqual(['0']);
+  const outbox = `SELECT (state = 'none') || ':' || row_count || ':' || (SELECT count(*) FROM _sync_outbox_rows) FROM _sync_outbox_bundle`;
+  const [isNone, frozen, rows] = world.list(outbox)[0]?.split(':') ?? [];
+  expect(rows).toBe(frozen);
+  expect(isNone === '1').toBe(rows === '0');
+}
+
+function checkEnd(scenario: CrashScenario, world: CrashWorld): void {
+  checkFile(world);
+  const users = [...scenario.users, 'zz=written afterwards'];
+  expect(world.list("SELECT id || '=' || name FROM users ORDER BY id")).toEqual(users);
+  expect(usersOf(world.server)).toEqual(users);
+  const posts = world.list('SELECT id FROM posts ORDER BY id');
+  expect(Object.keys(world.server.rowsOf('posts')).toSorted()).toEqual(posts);
+  for (const table of ['_sync_dirty_rows', '_sync_outbox_rows', '_sync_snapshot_stage', '_oversync_quarantine'])
+    expect([table, ...world.list(`SELECT count(*) FROM ${table}`)]).toEqual([table, '0']);
+}
+
+function usersOf(server: TestServer): readonly string[] {
+  const rows = Object.values(server.rowsOf('users'));
+  return rows
+    .map(({ id, name }) => (typeof id === 'string' && typeof name === 'string' ? `${id}=${name}` : 'no text'))
+    .toSorted();
+}
+
+async function prepared(scenario: CrashScenario): Promise<SavedWorld> {
+  const world = new CrashWorld();
+  await scenario.prepare(world);
+  return world.save();
+}
+
+/** `OVERSYNC_CRASH_MATRIX=whole` lets every single statement fail; it takes minutes. */
+const isWhole = process.env['OVERSYNC_CRASH_MATRIX'] === 'whole';
+
+/** Of the statements that fail between two commits, the first and every so many are tried. */
+const FAILURES_EVERY = isWhole ? 1 : 9;
+
+/**
+ * The calls that are worth a run of their own. A process that dies leaves nothing but its file and the server, so of the calls that find
+ * the same file and the same server one stands for all; a call that fails in a process that lives on is another one each time.
+ */
+function tellingCalls(marks: readonly string[], fate: Fate): readonly number[] {
+  return marks.flatMap((mark, index) => {
+    const isFirst = marks.indexOf(mark) === index;
+    const isTelling = fate === 'dies' ? isFirst : isFirst || index % FAILURES_EVERY === 0;
+    return isTelling ? [index + 1] : [];
+  });
+}
+
+/** Every telling call in turn. Returns the number of calls. */
+async function surviveEverywhere(scenario: CrashScenario, fate: Fate, kind: FaultKind): Promise<number> {
+  const saved = await prepared(scenario);
+  const marks = await marksOf(scenario, saved, fate, kind);
+  for (const at of tellingCalls(marks, fate)) {
+    try {
+      await surviveAt(scenario, saved, fate, kind, at);
+    } catch (cause) {
+      throw new Error(`call ${at}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+  }
+  return marks.length;
+}
+
+describe.each(CRASH_SCENARIOS)('[T40] [I14] $name', (scenario) => {
+  it('goes on when the process dies before, in or after any statement, commit or request', async () => {
+    const count = await surviveEverywhere(scenario, 'dies', (plan) => ({
+      driver: (inner) => faultyDriver(inner, plan, 'dies'),
+      http: (inner) => faultyTransport(inner, plan, 'dead'),
+    }));
+    expect(count).toBeGreaterThan(5);
+  });
+
+  it('goes on when any statement fails', async () => {
+    const count = await surviveEverywhere(scenario, 'fails', (plan) => ({
+      driver: (inner) => faultyDriver(inner, plan, 'fails'),
+    }));
+    expect(count).toBeGreaterThan(5);
+  });
+
+  it.each<RequestLoss>(['unanswered', 'cut'])('goes on when any request fails, %s', async (loss) => {
+    const count = await surviveEverywhere(scenario, 'fails', (plan) => ({
+      http: (inner) => faultyTransport(inner, plan, loss),
+    }));
+    expect(count).toBeGreaterThanOrEqual(scenario.isLocal === true ? 0 : 1);
+  });
+});

@@ -1,0 +1,416 @@
+import type { SyncClient } from '../client.ts';
+import { clientWins } from '../rules/resolvers.ts';
+import type { CrashWorld } from './test-crash-world.ts';
+
+/** One durable state and what is done in it while the fault strikes. */
+export interface CrashScenario {
+  readonly name: string;
+  /** Brings the file and the server into the state. */
+  readonly prepare: (world: CrashWorld) => Promise<void>;
+  /** The fault may strike while the client opens and attaches, too; otherwise `run` gets a client that has. */
+  readonly fromTheStart?: true;
+  /** `run` makes no request. */
+  readonly isLocal?: true;
+  /** What the application was doing. */
+  readonly run: (client: SyncClient, world: CrashWorld) => Promise<unknown>;
+  /** What it does next, before everything has to come into step again. */
+  readonly goOn?: (client: SyncClient, world: CrashWorld) => Promise<unknown>;
+  /** Users that device and server hold in the end, as `id=name`. */
+  readonly users: readonly string[];
+  /** Users of the server that the device does not share, because they were set aside. */
+  readonly quarantined?: readonly string[];
+}
+
+const user = (id: string, name: string) => ({ table: 'users', id, payload: { id, name } });
+const insert = (...rows: readonly (readonly [string, string])[]) =>
+  rows.map(([id, name]) => `INSERT INTO users(id, name) VALUES ('${id}', '${name}');`).join('\n');
+
+async function withClient(world: CrashWorld, work: (client: SyncClient) => Promise<unknown>): Promise<void> {
+  const client = world.open();
+  await client.open();
+  await work(client);
+  await client.close();
+}
+
+/** A device in step with a server that holds a and b. */
+async function inStep(
+  world: CrashWorld,
+  more: (client: SyncClient) => Promise<unknown> = () => Promise.resolve(),
+): Promise<void> {
+  world.server.write([
+    user('a', 'a'),
+    user('b', 'b'),
+    { table: 'posts', id: 'p', payload: { id: 'p', user_id: 'b', body: null } },
+  ]);
+  await withClient(world, async (client) => {
+    await client.attach(world.userId);
+    await more(client);
+  });
+}
+
+/** Runs a call that ends in an error, as the state needs it. */
+async function failing(work: Promise<unknown>): Promise<void> {
+  await work.then(
+    () => {
+      throw new Error('the state was not reached');
+    },
+    () => undefined,
+  );
+}
+
+const EDITS = `UPDATE users SET name = 'mine' WHERE id = 'a'; DELETE FROM users WHERE id = 'b';
+${insert(['x', 'new'], ['y', 'new'])} INSERT INTO posts(id, user_id, body) VALUES ('q', 'x', 'hello');`;
+const EDITED = ['a=mine', 'x=new', 'y=new'];
+
+/** Brings the outbox into a state, with the edits in it and, with `alsoDirty`, a newer edit beside it. */
+type OutboxState = 'none' | 'prepared' | 'committed unknowingly' | 'committed_remote';
+
+async function withOutbox(world: CrashWorld, client: SyncClient, outbox: OutboxState, alsoDirty: boolean): Promise<void> {
+  if (outbox !== 'none') {
+    world.sql(insert(['x', 'frozen'], ['y', 'new']));
+    if (outbox === 'prepared') world.loseRequest('push_session_commit');
+    if (outbox === 'committed unknowingly') world.loseAnswer('push_session_commit');
+    if (outbox === 'committed_remote') world.loseRequest('committed_rows');
+    await failing(client.pushPending());
+  }
+  if (alsoDirty) world.sql(outbox === 'none' ? insert(['x', 'new']) : "UPDATE users SET name = 'new' WHERE id = 'x';");
+}
+
+function outboxUsers(outbox: OutboxState, alsoDirty: boolean): readonly string[] {
+  const x = alsoDirty ? ['x=new'] : outbox === 'none' ? [] : ['x=frozen'];
+  return ['a=a', 'b=b', ...x, ...(outbox === 'none' ? [] : ['y=new'])];
+}
+
+const OUTBOXES: readonly OutboxState[] = ['none', 'prepared', 'committed unknowingly', 'committed_remote'];
+const COMBINATIONS = OUTBOXES.flatMap((outbox) => [false, true].map((alsoDirty) => ({ outbox, alsoDirty })));
+const label = (outbox: OutboxState, alsoDirty: boolean): string => `outbox ${outbox}, ${alsoDirty ? 'dirty' : 'nothing dirty'}`;
+
+const FIRST_STEPS: readonly CrashScenario[] = [
+  {
+    name: 'first open over existing rows, seed',
+    fromTheStart: true,
+    prepare: (world) => {
+      world.sql(insert(['a', 'a'], ['b', 'b'], ['c', 'c']));
+      return Promise.resolve();
+    },
+    run: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId);
+      await client.sync();
+    },
+    users: ['a=a', 'b=b', 'c=c'],
+  },
+  {
+    name: 'attach to an empty scope, first rows',
+    fromTheStart: true,
+    prepare: (world) => withClient(world, () => Promise.resolve()),
+    run: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId);
+      world.sql("INSERT OR IGNORE INTO users VALUES ('a', 'a')");
+      await client.sync();
+    },
+    // The scope may be initialised by a connect whose answer was lost; a row that was written before the next one is merged.
+    goOn: async (client, world) => {
+      await client.open();
+      world.sql("INSERT OR IGNORE INTO users VALUES ('a', 'a')");
+      await client.attach(world.userId, { localData: 'merge' });
+    },
+    users: ['a=a'],
+  },
+  {
+    name: 'seed whose commit was lost',
+    fromTheStart: true,
+    prepare: (world) =>
+      withClient(world, async (client) => {
+        world.sql(insert(['a', 'a'], ['b', 'b']));
+        await client.attach(world.userId);
+        world.loseAnswer('push_session_commit');
+        await failing(client.pushPending());
+      }),
+    run: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId);
+      await client.sync();
+    },
+    users: ['a=a', 'b=b'],
+  },
+  {
+    name: 'seed lease taken over by another device',
+    fromTheStart: true,
+    prepare: (world) =>
+      withClient(world, async (client) => {
+        world.sql(insert(['a', 'mine'], ['c', 'c']));
+        await client.attach(world.userId);
+        world.loseRequest('push_session_create');
+        await failing(client.pushPending());
+        world.server.lease = { id: crypto.randomUUID(), sourceId: 'other' };
+      }),
+    run: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId);
+      await failing(client.sync());
+      world.server.lease = null;
+      await client.attach(world.userId);
+      await client.sync();
+    },
+    goOn: (_client, world) => {
+      world.server.lease = null;
+      return Promise.resolve();
+    },
+    users: ['a=mine', 'c=c'],
+  },
+];
+
+const REPLACEMENTS: readonly CrashScenario[] = [
+  {
+    name: 'remote replacement that merges local rows',
+    fromTheStart: true,
+    prepare: (world) => {
+      world.server.write([user('a', 'a'), user('b', 'b'), user('d', 'd')]);
+      world.sql(insert(['a', 'mine'], ['c', 'c']));
+      return withClient(world, () => Promise.resolve());
+    },
+    run: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId, { localData: 'merge' });
+      await client.sync();
+    },
+    goOn: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId, { localData: 'merge' });
+    },
+    users: ['a=mine', 'b=b', 'c=c', 'd=d'],
+  },
+  {
+    name: 'remote replacement that sets local rows aside, then writes of the application',
+    fromTheStart: true,
+    prepare: async (world) => {
+      world.server.write([user('a', 'a'), user('b', 'b'), user('d', 'd')]);
+      world.sql(insert(['c', 'c']));
+      await withClient(world, async (client) => {
+        world.loseRequest('snapshot_chunk');
+        await failing(client.attach(world.userId));
+        world.sql(insert(['w', 'written meanwhile']));
+      });
+    },
+    run: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId);
+    },
+    users: ['a=a', 'b=b', 'd=d', 'w=written meanwhile'],
+  },
+  {
+    name: 'remote replacement that is cancelled, then merged',
+    isLocal: true,
+    fromTheStart: true,
+    prepare: async (world) => {
+      world.server.write([user('a', 'a'), user('b', 'b')]);
+      world.sql(insert(['c', 'c']));
+      await withClient(world, async (client) => {
+        world.loseRequest('snapshot_chunk');
+        await failing(client.attach(world.userId));
+      });
+    },
+    run: async (client) => {
+      await client.open();
+      await client.detach();
+    },
+    goOn: async (client, world) => {
+      await client.open();
+      await client.detach();
+      await client.attach(world.userId, { localData: 'merge' });
+    },
+    users: ['a=a', 'b=b', 'c=c'],
+  },
+];
+
+const PUSHES: readonly CrashScenario[] = [
+  {
+    name: 'push in parts, with an upload of several chunks',
+    prepare: (world) => inStep(world, () => Promise.resolve(world.sql(EDITS))),
+    run: (client) => client.sync(),
+    users: EDITED,
+  },
+  {
+    name: 'push with a conflict and a row that the server refuses',
+    prepare: (world) =>
+      inStep(world, () => {
+        world.server.write([user('a', 'peer')]);
+        world.sql(EDITS);
+        return Promise.resolve();
+      }),
+    run: async (client, world) => {
+      world.refuseRow('y');
+      await client.sync();
+    },
+    goOn: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId);
+      await client.sync();
+      await client.quarantine.retry('all');
+    },
+    users: EDITED,
+  },
+  ...COMBINATIONS.filter(({ outbox }) => outbox !== 'none').map(({ outbox, alsoDirty }) => ({
+    name: `push: ${label(outbox, alsoDirty)}`,
+    prepare: (world: CrashWorld) => inStep(world, (client) => withOutbox(world, client, outbox, alsoDirty)),
+    run: (client: SyncClient) => client.sync(),
+    users: outboxUsers(outbox, alsoDirty),
+  })),
+];
+
+const PULLS: readonly CrashScenario[] = [
+  {
+    name: 'pull of several bundles, one of them large, over pending rows',
+    prepare: (world) =>
+      inStep(world, () => {
+        world.server.write([user('a', 'peer'), user('c', 'c')]);
+        world.server.write(['1', '2', '3', '4', '5'].map((id) => user(id, id)));
+        world.server.write([
+          { table: 'users', id: 'b', payload: null },
+          { table: 'posts', id: 'p', payload: null },
+          user('1', 'one'),
+        ]);
+        world.sql("UPDATE users SET name = 'mine' WHERE id = 'a'; UPDATE posts SET body = 'edited' WHERE id = 'p';");
+        return Promise.resolve();
+      }),
+    run: (client) => client.pullToStable(),
+    goOn: async (client, world) => {
+      await client.open();
+      await client.attach(world.userId);
+      await client.pullToStable();
+      for (const row of await client.quarantine.list()) await client.quarantine.discard(row);
+    },
+    users: ['1=one', '2=2', '3=3', '4=4', '5=5', 'a=mine', 'c=c'],
+  },
+];
+
+const CHECKPOINTS: readonly CrashScenario[] = COMBINATIONS.map(({ outbox, alsoDirty }) => ({
+  name: `checkpoint recovery: ${label(outbox, alsoDirty)}`,
+  prepare: (world) =>
+    inStep(world, async (client) => {
+      await withOutbox(world, client, outbox, alsoDirty);
+      world.server.write([user('late', 'late')]);
+      world.loseRequest('snapshot_session_create');
+      await failing(client.rebuild());
+    }),
+  run: (client) => client.rebuild(),
+  users: [...outboxUsers(outbox, alsoDirty), 'late=late'].toSorted(),
+}));
+
+const SOURCES: readonly CrashScenario[] = COMBINATIONS.filter(({ outbox }) => outbox !== 'none').map(({ outbox, alsoDirty }) => ({
+  name: `source recovery: ${label(outbox, alsoDirty)}`,
+  prepare: (world) =>
+    inStep(world, async (client) => {
+      await withOutbox(world, client, outbox, alsoDirty);
+      world.server.write([user('late', 'late')]);
+      const { currentSourceId } = await client.sourceInfo();
+      world.sql(`UPDATE _sync_attachment_state SET rebuild_required = 1;
+        INSERT INTO _sync_source_state(source_id) VALUES ('11111111-1111-4111-8111-111111111111');
+        UPDATE _sync_operation_state SET kind = 'source_recovery', reason = 'source_retired',
+          replacement_source_id = '11111111-1111-4111-8111-111111111111'`);
+      world.server.retired.set(currentSourceId, null);
+    }),
+  run: (client) => client.rebuild(),
+  users: [...outboxUsers(outbox, alsoDirty), 'late=late'].toSorted(),
+}));
+
+const DEPARTURES: readonly CrashScenario[] = [
+  {
+    name: 'sync and detach, another user signs in',
+    prepare: (world) => inStep(world, () => Promise.resolve(world.sql(EDITS))),
+    run: async (client, world) => {
+      await client.syncThenDetach();
+      world.userId = 'user-2';
+      world.serverOf('user-2').write([user('z', 'z')]);
+      await client.attach('user-2');
+      await client.sync();
+    },
+    goOn: async (client, world) => {
+      if ((await client.open()).userId === 'user-2') return;
+      if ((await client.sourceInfo()).currentSourceId !== '' && world.userId === 'user-1') {
+        const { binding } = await client.open();
+        if (binding === 'attached' || world.list('SELECT count(*) FROM users')[0] !== '0') {
+          await client.attach('user-1');
+          await client.sync();
+          await client.syncThenDetach();
+        }
+        world.userId = 'user-2';
+        world.serverOf('user-2').write([user('z', 'z')]);
+      }
+      await client.attach('user-2');
+    },
+    users: ['z=z'],
+  },
+  {
+    name: 'uninstall, then a new start',
+    isLocal: true,
+    prepare: (world) => inStep(world),
+    run: (client) => client.uninstallSync(),
+    goOn: (client) => client.open(),
+    users: ['a=a', 'b=b'],
+  },
+];
+
+const QUARANTINES: readonly CrashScenario[] = (['retry', 'discard'] as const).map((action) => ({
+  name: `quarantine: ${action}`,
+  prepare: (world) =>
+    inStep(world, async (client) => {
+      world.sql("UPDATE users SET name = 'mine' WHERE id = 'a'; INSERT INTO users VALUES ('x', 'new')");
+      world.refuseRow('a');
+      world.refuseRow('x');
+      await client.sync();
+    }),
+  run: async (client) => {
+    for (const key of ['a', 'x']) await client.quarantine[action]({ table: 'users', key });
+    await client.sync();
+  },
+  goOn: async (client, world) => {
+    await client.open();
+    await client.attach(world.userId);
+    for (const row of await client.quarantine.list()) await client.quarantine[action](row);
+  },
+  users: action === 'retry' ? ['a=mine', 'b=b', 'x=new'] : ['a=a', 'b=b'],
+}));
+
+const LOSSES: readonly CrashScenario[] = [
+  {
+    name: 'scope that the server has forgotten, seeded again',
+    prepare: (world) => {
+      world.options = { onScopeLost: 'reseed', resolver: clientWins };
+      return inStep(world, () => {
+        world.sql(insert(['x', 'new']));
+        world.server.isInitialized = false;
+        return Promise.resolve();
+      });
+    },
+    run: (client) => client.sync(),
+    users: ['a=a', 'b=b', 'x=new'],
+  },
+  {
+    name: 'history that the server has pruned, found by a pull',
+    prepare: (world) =>
+      inStep(world, () => {
+        world.server.write([user('c', 'c')]);
+        world.server.write([user('d', 'd')]);
+        world.server.prune(world.server.head);
+        world.sql(EDITS);
+        return Promise.resolve();
+      }),
+    run: (client) => client.sync(),
+    users: ['a=mine', 'c=c', 'd=d', 'x=new', 'y=new'],
+  },
+];
+
+export const CRASH_SCENARIOS: readonly CrashScenario[] = [
+  ...FIRST_STEPS,
+  ...REPLACEMENTS,
+  ...PUSHES,
+  ...PULLS,
+  ...CHECKPOINTS,
+  ...SOURCES,
+  ...DEPARTURES,
+  ...QUARANTINES,
+  ...LOSSES,
+];
