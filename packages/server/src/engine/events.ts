@@ -82,7 +82,16 @@ type EventFields =
       readonly attempt: number;
     }
   | {
-      readonly name: 'registeredWriteRejected' | 'driftRepaired' | 'integrityMismatch';
+      /**
+       * Writes to registered tables past the library that a trigger has refused, in any session of the database, since the last event:
+       * maintenance finds the number, and one process tells it. Which table it was stands in the log of PostgreSQL only, because the
+       * refusal rolls everything else back.
+       */
+      readonly name: 'registeredWriteRejected';
+      readonly count: number;
+    }
+  | {
+      readonly name: 'driftRepaired' | 'integrityMismatch';
       readonly schema?: string;
       readonly table?: string;
     }

@@ -43,6 +43,8 @@ export class Maintenance {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running: Promise<MaintenanceReport> | undefined;
   #isStopped = false;
+  /** Refused writes that the figures of this run have found. */
+  #refusedWrites = 0;
   /** Scopes up to here have been looked at for their floor; the next run goes on from there. */
   #floorCursor = '0';
 
@@ -79,8 +81,10 @@ export class Maintenance {
 
   async #runTasks(): Promise<MaintenanceReport> {
     const report: Record<string, number> = {};
+    this.#refusedWrites = 0;
     for (const task of this.#listTasks()) report[task.kind] = await this.#runTask(task);
     this.#onFiguresSaved();
+    if (this.#refusedWrites > 0) this.#ctx.emit({ name: 'registeredWriteRejected', count: this.#refusedWrites });
     report['pruned_history'] = await this.#pruneHistory();
     return report;
   }
@@ -171,7 +175,7 @@ export class Maintenance {
     try {
       await tx.query(addToCounters(this.#ctx.names), [Object.keys(counts), Object.values(counts).map(String)]);
       const { rows } = await tx.query(lockFigures(this.#ctx.names));
-      if (rows.length > 0) await tx.query(saveGauges(this.#ctx.names));
+      if (rows.length > 0) this.#refusedWrites = Number((await tx.query(saveGauges(this.#ctx.names))).rows[0]?.[0] ?? 0);
       return rows.length;
     } catch (error) {
       this.#counters.restore(counts);

@@ -56,6 +56,9 @@ async function takeChunkPermit(ctx: SyncContext): Promise<Release> {
   const release = await ctx.permits.snapshotChunk.acquire(ctx.options.snapshotQueueWaitMs);
   if (release !== null) return release;
   ctx.lifecycle.checkAccepting();
+  const waitedMs = ctx.options.snapshotQueueWaitMs;
+  const times = { durationMs: waitedMs, queueMs: waitedMs };
+  ctx.emit({ name: 'snapshotRejected', rows: 0, bytes: '0', ...times, code: 'snapshot_chunk_capacity' });
   const facts = { name: 'maxConcurrentSnapshotChunkRequests', limit: ctx.options.maxConcurrentSnapshotChunkRequests };
   throw new SyncError('snapshot_chunk_capacity', { retryAfterMs: RETRY_AFTER_MS, details: { limit_exceeded: facts } });
 }

@@ -71,6 +71,7 @@ test('[S1] a chunk permit is held until the answer has been read; others wait a 
     '1',
     { error: 'snapshot_chunk_capacity', limit_exceeded: { name: 'maxConcurrentSnapshotChunkRequests', limit: 1 } },
   ]);
+  expect(target.events).toContainEqual(expect.objectContaining({ name: 'snapshotRejected', code: 'snapshot_chunk_capacity' }));
   await unread.body?.cancel();
   expect((await target.call('GET', path, { scope })).status).toBe(200);
 });

@@ -102,6 +102,7 @@ function measureOperations(event: OtherEvent): readonly Measurement[] {
         }),
       ];
     case 'registeredWriteRejected':
+      return [measurement('integrity.events', event.count, { kind: INTEGRITY_KINDS[event.name] })];
     case 'driftRepaired':
     case 'integrityMismatch':
       return [count('integrity.events', { kind: INTEGRITY_KINDS[event.name], ...optional('table', formatTable(event)) })];

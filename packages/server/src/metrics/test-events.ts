@@ -50,7 +50,7 @@ export const SAMPLE_EVENTS: { readonly [Name in ServerEvent['name']]: ServerEven
   retry: { name: 'retry', operation: 'pull', sqlState: '40001', attempt: 1, ...WHO },
   transientFailure: { name: 'transientFailure', operation: 'pull', sqlState: '40001', attempt: 3, ...WHO },
   commitOutcomeUnknown: { name: 'commitOutcomeUnknown', operation: 'push_session_commit', sqlState: '08006', attempt: 1, ...WHO },
-  registeredWriteRejected: { name: 'registeredWriteRejected', schema: 'business', table: 'notes' },
+  registeredWriteRejected: { name: 'registeredWriteRejected', count: 2 },
   driftRepaired: { name: 'driftRepaired', ...WHO },
   integrityMismatch: { name: 'integrityMismatch', ...WHO },
   maintenanceRun: { name: 'maintenanceRun', kind: 'push_rows', batches: 1, rows: 6, durationMs: 40 },

@@ -10,7 +10,13 @@ export function selectStatistics(m: MetadataNames): string {
 const GAUGE_SHARD = 0;
 const COUNTER_SHARD = 1;
 
-/** Reads every scope row once and stores what status reports. Runs in maintenance only, one process at a time. */
+/** Name of the figure that counts refused writes to registered tables. */
+const REFUSED_WRITES = 'rejected_registered_write_count';
+
+/**
+ * Reads every scope row once and stores what status reports. Runs in maintenance only, one process at a time. Returns how many writes to
+ * registered tables were refused since the last time.
+ */
 export function saveGauges(m: MetadataNames): string {
   return `
 WITH figure AS (
@@ -20,15 +26,18 @@ WITH figure AS (
   FROM ${m.scope} WHERE state = 'initialized'
 ), rejected AS (
   SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS total FROM ${m.rejectedWriteSequence}
-)
-INSERT INTO ${m.stat} AS s (name, shard, value)
-SELECT v.name, ${String(GAUGE_SHARD)}, v.value FROM figure, rejected, LATERAL (VALUES
-  ('committed_bundle_count', bundles), ('committed_bundle_bytes', bytes), ('latest_bundle_seq_max', head_max),
-  ('retained_bundle_floor_min', floor_min), ('retained_bundle_floor_max', floor_max),
-  ('retained_bundle_window_min', window_min), ('retained_bundle_window_max', window_max),
-  ('rejected_registered_write_count', total)
-) v (name, value)
-ON CONFLICT (name, shard) DO UPDATE SET value = excluded.value, updated_at = now()`;
+), known AS (
+  SELECT value FROM ${m.stat} WHERE name = '${REFUSED_WRITES}' AND shard = ${String(GAUGE_SHARD)}
+), saved AS (
+  INSERT INTO ${m.stat} AS s (name, shard, value)
+  SELECT v.name, ${String(GAUGE_SHARD)}, v.value FROM figure, rejected, LATERAL (VALUES
+    ('committed_bundle_count', bundles), ('committed_bundle_bytes', bytes), ('latest_bundle_seq_max', head_max),
+    ('retained_bundle_floor_min', floor_min), ('retained_bundle_floor_max', floor_max),
+    ('retained_bundle_window_min', window_min), ('retained_bundle_window_max', window_max),
+    ('${REFUSED_WRITES}', total)
+  ) v (name, value)
+  ON CONFLICT (name, shard) DO UPDATE SET value = excluded.value, updated_at = now()
+) SELECT total - COALESCE((SELECT value FROM known), 0) FROM rejected`;
 }
 
 /** `$1` names, `$2` increments. */
