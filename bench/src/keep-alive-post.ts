@@ -20,7 +20,7 @@ export class KeepAlivePost {
   readonly #url: URL;
   readonly #head: string;
   #socket: Socket | undefined;
-  #received = Buffer.alloc(0);
+  #received: Buffer = Buffer.alloc(0);
   #waiting: Waiting | undefined;
 
   constructor(serverUrl: string, headers: Readonly<Record<string, string>>) {

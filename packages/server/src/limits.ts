@@ -215,6 +215,12 @@ export const SCOPE_CHECK_EXAMPLES_MAX = 20;
 /** Sessions whose request hash a process keeps while their chunks pass; the least recently used one is hashed by PostgreSQL instead. */
 export const RUNNING_HASHES_MAX = 1024;
 
+/** Small pushes between upload and commit whose shape a process remembers; others are committed in more round trips. */
+export const REMEMBERED_PUSHES_MAX = 1024;
+
+/** Scopes whose number a process remembers, some 200 bytes each; others take a round trip more. */
+export const REMEMBERED_SCOPES_MAX = 10_000;
+
 /** Exponent of a pushed decimal: a few characters more would make 131,072 digits in every copy of the row. */
 export const DECIMAL_EXPONENT_MAX = 1000;
 

@@ -43,6 +43,10 @@ export interface SyncContext {
   readonly buffers: ByteBudget;
   readonly permits: { readonly snapshotBuild: Permits; readonly snapshotChunk: Permits };
   readonly logger: Logger;
+  /** False sends small pushes the ordinary way too; by default the short one is tried first. */
+  readonly takesShortWay?: boolean;
+  /** False applies every push step by step; by default one statement is tried where it can be enough. */
+  readonly commitsDirectly?: boolean;
   /** Aborts when the operation has to end: shutdown, or for reads also a client that went away. Undefined outside requests. */
   readonly signal?: AbortSignal | undefined;
   /** The registered tables as last read from PostgreSQL. Throws `service_unavailable` before bootstrap is complete. */

@@ -6,6 +6,8 @@ import { PgFault } from '../ports/postgres.ts';
 import type { PgStatement, PgTransaction } from '../ports/postgres.ts';
 import { readPushChunk } from '../rules/push-chunk-reader.ts';
 import type { PushChunk } from '../rules/push-chunk-reader.ts';
+import type { ApplyGroup } from '../rules/push-apply-sql.ts';
+import type { PushRow } from '../rules/push-row.ts';
 import type { Catalog } from '../rules/table-description.ts';
 import { createLimitError, createViolationError } from '../rules/violation.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
@@ -21,8 +23,11 @@ import type { OpenPush } from './push-access.ts';
 import { getRunningHashes } from './push-hash.ts';
 import { getLayoutTag } from './push-layout.ts';
 import { locateConversionFailure } from './push-locate.ts';
+import { getPushMemory } from './push-memory.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
+import { stageSmallChunk } from './push-small.ts';
 import { withWriteTransaction } from './transaction.ts';
+import type { FirstTry } from './transaction.ts';
 
 export interface PushChunkInput {
   readonly pushId: string;
@@ -69,14 +74,56 @@ function mayBeStale(error: unknown): boolean {
 
 async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
   let staging = readStaging(ctx, actor, input);
-  const outcome = await withWriteTransaction(ctx, 'push_chunk', async (tx) => {
+  const stage = async (tx: PgTransaction): Promise<'staged' | 'replayed'> => {
     if (staging.catalog !== ctx.catalog()) staging = readStaging(ctx, actor, input);
     return applyChunk(ctx, tx, actor, input.pushId, staging);
-  });
+  };
+  const tryFirst = (attempt: FirstTry): Promise<'staged' | undefined> => stageSmall(ctx, actor, input.pushId, staging, attempt);
+  const outcome = await withWriteTransaction(ctx, 'push_chunk', stage, { tryFirst });
   const { startRowOrdinal, rows } = staging.chunk;
   if (outcome === 'replayed') ctx.emit({ name: 'chunkReplayed' });
-  else getRunningHashes(ctx).addChunk(input.pushId, startRowOrdinal, staging.canonicalText, rows.length);
+  else rememberChunk(ctx, input.pushId, staging);
   return { push_id: input.pushId, next_expected_row_ordinal: startRowOrdinal + rows.length };
+}
+
+function rememberChunk(ctx: SyncContext, pushId: string, staging: Staging): void {
+  const { startRowOrdinal, rows } = staging.chunk;
+  getRunningHashes(ctx).addChunk(pushId, startRowOrdinal, staging.canonicalText, rows.length);
+  const memory = getPushMemory(ctx);
+  memory.forgetPush(pushId);
+  if (startRowOrdinal !== 0 || !isSmall(staging) || hasRepeatedKey(rows)) return;
+  memory.notePush(pushId, { catalog: staging.catalog, groups: groupRows(rows), rowCount: rows.length });
+}
+
+/** The first chunk of a push, with few rows. */
+async function stageSmall(
+  ctx: SyncContext,
+  actor: Actor,
+  pushId: string,
+  staging: Staging,
+  attempt: FirstTry,
+): Promise<'staged' | undefined> {
+  const { startRowOrdinal, rows } = staging.chunk;
+  if (startRowOrdinal !== 0 || !isSmall(staging)) return undefined;
+  const stagedBytes = countUtf8Bytes(staging.canonicalText);
+  if (findSizeFault(ctx, BigInt(stagedBytes), rows.length) !== undefined) return undefined;
+  const chunk = {
+    pushId,
+    rowCount: rows.length,
+    stagedBytes: BigInt(stagedBytes),
+    rowLayout: getLayoutTag(staging.catalog),
+    ttlMs: ctx.options.pushSessionTtlMs,
+    rowsJson: formatRowsJson(rows),
+  };
+  const groups = groupConversions(staging.chunk);
+  const checks = (scopePk: string): readonly PgStatement[] =>
+    groups.map((group) => checkConversion(ctx.names, { scopePk, pushId }, { first: 0, last: INT32_MAX }, group));
+  const isStaged = await stageSmallChunk(ctx, actor, chunk, attempt, checks);
+  return isStaged === true ? 'staged' : undefined;
+}
+
+function isSmall({ chunk, canonicalText }: Staging): boolean {
+  return chunk.rows.length <= SMALL_CHUNK_ROWS_MAX && canonicalText.length <= SMALL_CHUNK_LENGTH_MAX;
 }
 
 /** A checked chunk, in the forms that depend on the catalog it was checked against. */
@@ -106,6 +153,7 @@ async function applyChunk(
   staging: Staging,
 ): Promise<'staged' | 'replayed'> {
   const open = await openPush(ctx, tx, actor, pushId, 'session');
+  getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
   const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
   if (staging.chunk.startRowOrdinal !== open.session.nextRowOrdinal) {
     await checkReplay(ctx, tx, open, staging);
@@ -148,13 +196,18 @@ function checkSize(ctx: SyncContext, open: OpenPush, staging: Staging): bigint {
     throw new SyncError('push_chunk_invalid', { message: 'the push has more rows than planned' });
   const stagedBytes =
     session.stagedBytes + BigInt(countUtf8Bytes(staging.canonicalText)) + (session.nextRowOrdinal === 0 ? 0n : 1n);
+  const fault = findSizeFault(ctx, stagedBytes, rowCount);
+  if (fault !== undefined) throw fault;
+  return stagedBytes;
+}
+
+/** Rows that no bundle could hold are refused when they arrive. */
+function findSizeFault(ctx: SyncContext, stagedBytes: bigint, rowCount: number): SyncError | undefined {
   const limit = ctx.options.maxBytesPerBundle;
   const leastBundleBytes = stagedBytes - BigInt(rowCount * REQUEST_ROW_SURPLUS_BYTES);
-  if (limit !== null && leastBundleBytes > BigInt(limit)) {
-    const facts = { name: 'maxBytesPerBundle', limit, actual: leastBundleBytes };
-    throw createLimitError('push_chunk_invalid', facts, 'the push is larger than a bundle may be');
-  }
-  return stagedBytes;
+  if (limit === null || leastBundleBytes <= BigInt(limit)) return undefined;
+  const facts = { name: 'maxBytesPerBundle', limit, actual: leastBundleBytes };
+  return createLimitError('push_chunk_invalid', facts, 'the push is larger than a bundle may be');
 }
 
 /** Bytes by which a canonical request row can exceed the row of the bundle: the longer member name, and the digits of the base. */
@@ -173,9 +226,8 @@ async function stageRows(
   const groups = groupConversions(staging.chunk);
   const checkUpTo = (last: number): readonly PgStatement[] =>
     groups.map((group) => checkConversion(ctx.names, open, { first: staging.chunk.startRowOrdinal, last }, group));
-  const isSmall = rows.length <= SMALL_CHUNK_ROWS_MAX && staging.canonicalText.length <= SMALL_CHUNK_LENGTH_MAX;
-  const write = isSmall ? [insertRows(ctx.names, open, formatRowsJson(rows))] : [];
-  if (!isSmall) await tx.copyFrom(copyRows(ctx.names), formatCopyRows(open, rows));
+  const write = isSmall(staging) ? [insertRows(ctx.names, open, formatRowsJson(rows))] : [];
+  if (write.length === 0) await tx.copyFrom(copyRows(ctx.names), formatCopyRows(open, rows));
   const checks = checkUpTo(INT32_MAX);
   try {
     await runLastStatements(tx, [...write, 'SAVEPOINT converted', ...checks, 'RELEASE SAVEPOINT converted', ...progress]);
@@ -197,6 +249,23 @@ function groupConversions(chunk: PushChunk): readonly ConversionGroup[] {
     if (!groups.has(name)) groups.set(name, { table, columnSet });
   }
   return [...groups.values()];
+}
+
+/** The rows grouped as the whole push would be by `selectApplyGroups`. */
+function groupRows(rows: readonly PushRow[]): readonly ApplyGroup[] {
+  const groups = new Map<string, { readonly group: Omit<ApplyGroup, 'rowCount'>; rowCount: number }>();
+  for (const { table, op, columnSet, rowOrdinal } of rows) {
+    const name = `${table.tableId} ${op} ${columnSet}`;
+    const known = groups.get(name);
+    if (known === undefined) {
+      groups.set(name, { group: { tableId: table.tableId, op, columnSet, firstRowOrdinal: rowOrdinal }, rowCount: 1 });
+    } else known.rowCount += 1;
+  }
+  return [...groups.values()].map(({ group, rowCount }) => ({ ...group, rowCount }));
+}
+
+function hasRepeatedKey(rows: readonly PushRow[]): boolean {
+  return new Set(rows.map(({ table, keyText }) => `${table.tableId} ${keyText}`)).size < rows.length;
 }
 
 async function describeConversionFailure(

@@ -13,19 +13,25 @@ import type { FoundConflicts } from '../store/conflict.ts';
 import { runStatements } from '../store/run-statements.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { finaliseBundle } from './finalise.ts';
-import type { FinalisedBundle } from './finalise.ts';
+import type { FinalisedBundle, WrittenRows } from './finalise.ts';
 import { checkSeedLease, checkSourceDecision, openPushWith } from './push-access.ts';
 import type { OpenPush } from './push-access.ts';
 import { applyStagedRows } from './push-apply.ts';
 import { describeFinaliseFault } from './push-apply-failure.ts';
+import { commitDirect } from './push-direct.ts';
 import { getRunningHashes } from './push-hash.ts';
 import { getLayoutTag } from './push-layout.ts';
-import { resolvePushOutcome } from './push-outcome.ts';
+import { getPushMemory } from './push-memory.ts';
+import { findCommittedTuple, resolvePushOutcome } from './push-outcome.ts';
 import type { SentCommit } from './push-outcome.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
+import { commitSmallPush } from './push-small.ts';
+import type { SmallCommitInput, SmallCommitResult, SmallCommitSent } from './push-small.ts';
 import { checkStage, inspectStage, readStageReport } from './push-stage-check.ts';
+import type { StageReport } from './push-stage-check.ts';
 import { withScopeWriteTransaction } from './transaction.ts';
-import type { Attempt } from './transaction.ts';
+import type { Attempt, CommitOutcome, FirstTry } from './transaction.ts';
+import { loadTransactionStatus } from './xact-status.ts';
 
 /** Milliseconds spent in the parts of a commit, for events. */
 interface CommitTimes {
@@ -37,8 +43,12 @@ interface CommitTimes {
 
 interface CommittedPush {
   readonly reply: CommitReply;
-  readonly bundle: FinalisedBundle;
-  readonly open: OpenPush;
+  readonly pushId: string;
+  readonly scopePk: string;
+  readonly plannedRowCount: number;
+  readonly canonicalBytes: bigint;
+  readonly lostRowCount: number;
+  readonly hasInitialized: boolean;
   readonly times: CommitTimes;
 }
 
@@ -62,27 +72,90 @@ function isDataError(error: unknown): boolean {
 }
 
 async function commitOnce(ctx: SyncContext, actor: Actor, pushId: string): Promise<CommitReply> {
-  const sent: { commit?: SentCommit<CommittedPush> } = {};
+  const sent: { commit?: SentCommit<CommittedPush>; small?: SmallCommitSent } = {};
   const captureToken = crypto.randomUUID();
-  const committed = await withScopeWriteTransaction<CommittedPush>(
-    ctx,
-    'push_session_commit',
-    actor.scopeId,
-    async (tx, attempt) => {
-      delete sent.commit;
-      const { value, session, transactionId } = await runCommit(ctx, tx, { actor, pushId, captureToken, attempt });
-      sent.commit = { value, session, transactionId };
-      return value;
+  const commit = async (tx: PgTransaction, attempt: Attempt): Promise<CommittedPush> => {
+    delete sent.small;
+    delete sent.commit;
+    const { value, session, transactionId } = await runCommit(ctx, tx, { actor, pushId, captureToken, attempt });
+    sent.commit = { value, session, transactionId };
+    return value;
+  };
+  const committed = await withScopeWriteTransaction(ctx, 'push_session_commit', actor.scopeId, commit, {
+    isBulk: true,
+    settings: bundleContextSettings({ scopeId: actor.scopeId, captureToken }),
+    tryFirst: (attempt) => commitSmall(ctx, actor, { pushId, captureToken, onSent: (small) => (sent.small = small) }, attempt),
+    resolveOutcome: async () => {
+      if (sent.small !== undefined) return resolveSmallOutcome(ctx, actor, pushId, sent.small);
+      // Without either, the COMMIT ended a transaction that had found out that the push is not plain, and had written nothing.
+      return sent.commit === undefined ? { outcome: 'aborted' } : resolvePushOutcome(ctx, actor, sent.commit);
     },
-    {
-      isBulk: true,
-      settings: bundleContextSettings({ scopeId: actor.scopeId, captureToken }),
-      resolveOutcome: async () =>
-        sent.commit === undefined ? { outcome: 'unknown' } : resolvePushOutcome(ctx, actor, sent.commit),
-    },
-  );
+  });
   announce(ctx, actor, committed);
   return committed.reply;
+}
+
+async function commitSmall(
+  ctx: SyncContext,
+  actor: Actor,
+  input: SmallCommitInput,
+  attempt: FirstTry,
+): Promise<CommittedPush | undefined> {
+  const startedAt = performance.now();
+  const found = await commitSmallPush(ctx, actor, input, attempt);
+  if (found === undefined) return undefined;
+  const { lockedAt, committedAt, ...bundle } = found;
+  const times = {
+    attempts: 1,
+    lockWaitMs: attempt.queueWaitMs + lockedAt - startedAt,
+    applyMs: 0,
+    finaliseMs: committedAt - lockedAt,
+  };
+  return describeSmall(actor, input.pushId, bundle, times);
+}
+
+function describeSmall(
+  actor: Actor,
+  pushId: string,
+  bundle: Omit<SmallCommitResult, 'lockedAt' | 'committedAt'>,
+  times: CommitTimes,
+): CommittedPush {
+  const { scopePk, plannedRowCount, canonicalBytes, lostRowCount } = bundle;
+  return {
+    reply: {
+      bundle_seq: bundle.bundleSeq,
+      source_id: actor.sourceId,
+      source_bundle_id: bundle.sourceBundleId,
+      row_count: bundle.rowCount,
+      bundle_hash: bundle.bundleHash,
+      canonical_request_hash: bundle.canonicalRequestHash,
+    },
+    pushId,
+    scopePk,
+    plannedRowCount,
+    canonicalBytes,
+    lostRowCount,
+    times,
+    hasInitialized: false,
+  };
+}
+
+/** The answer to the statements that commit was lost: what they wrote is read back, if they did. */
+async function resolveSmallOutcome(
+  ctx: SyncContext,
+  actor: Actor,
+  pushId: string,
+  sent: SmallCommitSent,
+): Promise<CommitOutcome<CommittedPush>> {
+  const found = await findCommittedTuple(ctx, actor, sent);
+  if (found === undefined) {
+    const status = await loadTransactionStatus(ctx, sent.transactionId);
+    return { outcome: status === 'aborted' ? 'aborted' : 'unknown' };
+  }
+  const times = { attempts: 1, lockWaitMs: 0, applyMs: 0, finaliseMs: 0 };
+  const rowCount = Number(found.rowCount);
+  const known = { ...sent, ...found, rowCount, plannedRowCount: rowCount, canonicalBytes: 0n, lostRowCount: 0 };
+  return { outcome: 'committed', value: describeSmall(actor, pushId, known, times) };
 }
 
 interface CommitInput {
@@ -97,25 +170,34 @@ async function runCommit(ctx: SyncContext, tx: PgTransaction, input: CommitInput
   const { actor, pushId } = input;
   const inspection = inspectStage(ctx.names, { scopeId: actor.scopeId, pushId });
   const { open, results } = await openPushWith(ctx, tx, actor, pushId, 'scope', inspection);
+  getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
   const lockedAt = performance.now();
   const catalog = ctx.catalog();
-  const groups = await checkPush(ctx, tx, actor, { open, results, catalog });
+  const { groups, hasKnownKeys } = await checkPush(ctx, tx, actor, { open, results, catalog });
   const appliedFrom = performance.now();
   const staged = { pushRow: ctx.names.pushRow, scopeId: actor.scopeId, scopePk: open.scopePk, pushId };
-  const capturedTableIds = await applyStagedRows(ctx, tx, { staged, groups, catalog, captureToken: input.captureToken });
+  const toApply = { staged, groups, catalog, captureToken: input.captureToken };
+  const written = await commitDirect(ctx, tx, { ...toApply, bundleSeq: open.facts.scope.head + 1n, hasKnownKeys });
+  const capturedTableIds = written === undefined ? await applyStagedRows(ctx, tx, toApply) : [];
   const finalisedFrom = performance.now();
-  const bundle = await finalise(ctx, tx, input, { open, groups, catalog, capturedTableIds });
+  const bundle = await finalise(ctx, tx, input, { open, groups, catalog, capturedTableIds, written });
   const times = {
     attempts: input.attempt.number,
     lockWaitMs: input.attempt.queueWaitMs + lockedAt - startedAt,
     applyMs: finalisedFrom - appliedFrom,
     finaliseMs: performance.now() - finalisedFrom,
   };
-  return {
-    session: open.session,
-    transactionId: open.transactionId,
-    value: { reply: describeBundle(actor, open, bundle), bundle, open, times },
+  const value = {
+    reply: describeBundle(actor, open, bundle),
+    pushId,
+    scopePk: open.scopePk,
+    plannedRowCount: open.session.plannedRowCount,
+    canonicalBytes: bundle.canonicalBytes,
+    lostRowCount: bundle.lostRowCount,
+    times,
+    hasInitialized: open.facts.scope.lineage.name !== 'initialized',
   };
+  return { session: open.session, transactionId: open.transactionId, value };
 }
 
 /** A push and what was read of its staged rows together with it. */
@@ -125,13 +207,13 @@ interface InspectedPush {
   readonly catalog: Catalog;
 }
 
-/** Steps 2 to 5 of protocol.md 8.4, in their order; returns what is to be applied. */
+/** Steps 2 to 5 of protocol.md 8.4, in their order; returns what is known of the rows that are to be applied. */
 async function checkPush(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
   { open, results, catalog }: InspectedPush,
-): Promise<readonly ApplyGroup[]> {
+): Promise<StageReport> {
   const { session } = open;
   if (session.nextRowOrdinal < session.plannedRowCount)
     throw new SyncError('push_commit_invalid', { message: 'not all planned rows are staged' });
@@ -140,12 +222,12 @@ async function checkPush(
     await rebuildForCommit(ctx, tx, actor, open, catalog);
     inspected = await runStatements(tx, inspectStage(ctx.names, { scopeId: actor.scopeId, pushId: open.pushId }));
   }
-  const report = await readStageReport(ctx, tx, open, catalog, inspected);
+  const report = await readStageReport(ctx, tx, { ...open, scopeId: actor.scopeId }, catalog, inspected);
   checkStage(report, open, catalog);
   checkSeedLease(open);
   checkSourceDecision(decideSourceAtCommit(open.facts.source, actor.sourceId, session.sourceBundleId), actor.sourceId);
   if (report.conflicts !== null) throw await describeConflicts(ctx, tx, actor, open, report.conflicts);
-  return report.groups;
+  return report;
 }
 
 async function rebuildForCommit(
@@ -181,10 +263,11 @@ interface AppliedPush {
   readonly groups: readonly ApplyGroup[];
   readonly catalog: Catalog;
   readonly capturedTableIds: readonly number[];
+  readonly written: WrittenRows | undefined;
 }
 
 async function finalise(ctx: SyncContext, tx: PgTransaction, input: CommitInput, applied: AppliedPush): Promise<FinalisedBundle> {
-  const { open, groups, catalog, capturedTableIds } = applied;
+  const { open, groups, catalog, capturedTableIds, written } = applied;
   try {
     return await finaliseBundle(
       tx,
@@ -203,6 +286,7 @@ async function finalise(ctx: SyncContext, tx: PgTransaction, input: CommitInput,
           tableIds: [...new Set(groups.map(({ tableId }) => tableId))],
           rowCount: open.session.plannedRowCount,
           capturedTableIds,
+          ...(written === undefined ? {} : { written }),
         },
       },
     );
@@ -224,22 +308,23 @@ function describeBundle(actor: Actor, open: OpenPush, bundle: FinalisedBundle): 
 
 /** Everything that may be told once the commit is durable, and not before. */
 function announce(ctx: SyncContext, actor: Actor, committed: CommittedPush): void {
-  const { reply, bundle, open, times } = committed;
-  getRunningHashes(ctx).delete(open.pushId);
+  const { reply, pushId, scopePk, plannedRowCount, times } = committed;
+  getRunningHashes(ctx).delete(pushId);
+  getPushMemory(ctx).forgetPush(pushId);
   ctx.publishCommit({
     scopeId: actor.scopeId,
-    scopePk: open.scopePk,
+    scopePk,
     bundleSeq: reply.bundle_seq,
     sourceId: actor.sourceId,
     sourceBundleId: reply.source_bundle_id,
   });
   ctx.emit({
     name: 'pushCommitted',
-    rows: open.session.plannedRowCount,
-    effects: bundle.rowCount - open.session.plannedRowCount,
-    bytes: Number(bundle.canonicalBytes),
+    rows: plannedRowCount,
+    effects: reply.row_count - plannedRowCount,
+    bytes: Number(committed.canonicalBytes),
     ...times,
   });
-  if (open.facts.scope.lineage.name !== 'initialized') ctx.emit({ name: 'scopeInitialized' });
-  if (bundle.lostRowCount > 0) ctx.emit({ name: 'driftRepaired' });
+  if (committed.hasInitialized) ctx.emit({ name: 'scopeInitialized' });
+  if (committed.lostRowCount > 0) ctx.emit({ name: 'driftRepaired' });
 }

@@ -23,7 +23,10 @@ import { runLastStatements, runStatements } from '../store/run-statements.ts';
 import { bindSource, checkActor, needsBinding } from './actor-check.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { checkScopeDecision, checkSourceDecision } from './push-access.ts';
+import { getPushMemory } from './push-memory.ts';
+import { createSmallSession } from './push-small.ts';
 import { withScopeWriteTransaction } from './transaction.ts';
+import type { FirstTry } from './transaction.ts';
 
 /**
  * Opens a push session (protocol.md 8.2). The scope row is locked first, so that a commit of the same tuple that is still in
@@ -32,7 +35,9 @@ import { withScopeWriteTransaction } from './transaction.ts';
 export async function createPushSession(ctx: SyncContext, actor: Actor, request: PushSessionRequest): Promise<PushSessionReply> {
   const plannedRowCount = checkRequest(ctx, request);
   const open = (tx: PgTransaction): Promise<PushSessionReply> => openSession(ctx, tx, actor, request, plannedRowCount);
-  const options = { settings: WITHOUT_FLUSH };
+  const tryFirst = (attempt: FirstTry): Promise<PushSessionReply | undefined> =>
+    openSmallSession(ctx, actor, request, plannedRowCount, attempt);
+  const options = { settings: WITHOUT_FLUSH, tryFirst };
   const reply = await withScopeWriteTransaction(ctx, 'push_session_create', actor.scopeId, open, options);
   if (reply.status === 'already_committed') ctx.emit({ name: 'pushReplayed' });
   return reply;
@@ -43,6 +48,26 @@ export async function createPushSession(ctx: SyncContext, actor: Actor, request:
  * it: not worth a flush to disk. Only a binding is, see {@link openSession}.
  */
 const WITHOUT_FLUSH = 'SET LOCAL synchronous_commit=off';
+
+/** A plain push of a source that has pushed before. */
+async function openSmallSession(
+  ctx: SyncContext,
+  actor: Actor,
+  request: PushSessionRequest,
+  plannedRowCount: number,
+  attempt: FirstTry,
+): Promise<PushSessionReply | undefined> {
+  if (request.initialization_id !== undefined) return undefined;
+  const session = {
+    sourceBundleId: request.source_bundle_id,
+    plannedRowCount,
+    canonicalRequestHash: request.canonical_request_hash,
+    ttlMs: ctx.options.pushSessionTtlMs,
+    sessionsMax: ctx.options.maxPushSessionsPerScope,
+  };
+  const pushId = await createSmallSession(ctx, actor, session, attempt);
+  return pushId === undefined ? undefined : describeOpened(request, pushId, plannedRowCount);
+}
 
 async function openSession(
   ctx: SyncContext,
@@ -58,6 +83,7 @@ async function openSession(
   const { scope } = found.facts;
   if (scope === undefined) throw new SyncError('scope_uninitialized');
   checkCapacity(ctx, found.otherSessionCount);
+  getPushMemory(ctx).noteScope(actor.scopeId, scope.scopePk);
   const pushId = ctx.tokens().issue('push', scope.scopePk);
   if (needsBinding(ctx, actor, found.facts)) {
     await tx.script('SET LOCAL synchronous_commit TO DEFAULT');

@@ -1,4 +1,4 @@
-import type { PushSession } from '../store/push-session.ts';
+import type { CommittedTuple, PushSession } from '../store/push-session.ts';
 import { parseCommittedTuple } from '../store/push-session.ts';
 import { selectCommittedTuple } from '../store/push-session.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
@@ -18,17 +18,23 @@ export interface SentCommit<T> {
  * committed the same rows for the same client.
  */
 export async function resolvePushOutcome<T>(ctx: SyncContext, actor: Actor, sent: SentCommit<T>): Promise<CommitOutcome<T>> {
-  if (await isTupleCommitted(ctx, actor, sent.session)) return { outcome: 'committed', value: sent.value };
+  if ((await findCommittedTuple(ctx, actor, sent.session)) !== undefined) return { outcome: 'committed', value: sent.value };
   const status = await loadTransactionStatus(ctx, sent.transactionId);
   if (status === 'committed') return { outcome: 'committed', value: sent.value };
   return { outcome: status === 'aborted' ? 'aborted' : 'unknown' };
 }
 
-async function isTupleCommitted(ctx: SyncContext, actor: Actor, session: PushSession): Promise<boolean> {
+/** The bundle of a tuple, if it was made of these rows and is still retained; `undefined` also when nothing can be read. */
+export async function findCommittedTuple(
+  ctx: SyncContext,
+  actor: Actor,
+  sent: Pick<PushSession, 'sourceBundleId' | 'canonicalRequestHash'>,
+): Promise<CommittedTuple | undefined> {
   try {
-    const { rows } = await ctx.db.query(selectCommittedTuple(ctx.names, actor, session.sourceBundleId).inline);
-    return parseCommittedTuple(rows[0])?.canonicalRequestHash === session.canonicalRequestHash;
+    const { rows } = await ctx.db.query(selectCommittedTuple(ctx.names, actor, sent.sourceBundleId).inline);
+    const found = parseCommittedTuple(rows[0]);
+    return found?.canonicalRequestHash === sent.canonicalRequestHash ? found : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -79,6 +79,7 @@ export async function openPushFixture(setup: PushFixtureOptions): Promise<PushFi
       buffers: new ByteBudget(options.maxBufferedResponseBytes),
       permits: { snapshotBuild: new Permits(8), snapshotChunk: new Permits(4) },
       logger: options.logger,
+      takesShortWay: process.env['OVERSYNC_TEST_SMALL_PUSHES'] !== 'off',
       catalog: () => catalog,
       refreshCatalog: async () => {
         const before = catalog;

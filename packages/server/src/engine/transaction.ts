@@ -20,7 +20,19 @@ export interface Attempt {
   readonly queueWaitMs: number;
 }
 
+/** What a way that is tried before the transaction has to keep to, in milliseconds. */
+export interface FirstTry {
+  readonly lockTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly queueWaitMs: number;
+}
+
 export interface TransactionOptions<T> {
+  /**
+   * A shorter way, tried once. `undefined`, and a fault of PostgreSQL that is not about an open COMMIT, mean that it has changed nothing
+   * and the transaction runs as if it had never been tried.
+   */
+  readonly tryFirst?: (attempt: FirstTry) => Promise<T | undefined>;
   /** Longer statement time-out and more memory for sorts: commit, snapshot build, adoption, server writes. */
   readonly isBulk?: boolean;
   readonly isolation?: PgBegin['isolation'];
@@ -100,8 +112,10 @@ async function runAttempts<T>(
   begin: PgBegin,
   budget: WaitBudget,
 ): Promise<T> {
+  const first = await runFirstTry(ctx, operation, options, budget);
+  if ('value' in first) return first.value;
   let hasRefreshed = false;
-  for (let number = 1; ; number += 1) {
+  for (let number = first.attempts + 1; ; number += 1) {
     const startedAt = performance.now();
     try {
       const attempt = { number, queueWaitMs: budget.queueWaitMs };
@@ -119,6 +133,38 @@ async function runAttempts<T>(
       await pauseBeforeRetry(ctx, number);
     }
   }
+}
+
+/** Resolves to the value, or to how many attempts the try counts for: one that was not plain does not count, a transient fault does. */
+async function runFirstTry<T>(
+  ctx: SyncContext,
+  operation: Operation,
+  options: TransactionOptions<T>,
+  budget: WaitBudget,
+): Promise<{ readonly value: T } | { readonly attempts: 0 | 1 }> {
+  if (options.tryFirst === undefined) return { attempts: 0 };
+  const startedAt = performance.now();
+  try {
+    const value = await options.tryFirst({
+      lockTimeoutMs: budget.remainingMs,
+      statementTimeoutMs: getStatementTimeout(ctx, options),
+      queueWaitMs: budget.queueWaitMs,
+    });
+    return value === undefined ? { attempts: 0 } : { value };
+  } catch (error) {
+    if (!(error instanceof PgFault)) throw error;
+    const settled = await settleCommit(ctx, operation, error, 1, options);
+    if (settled !== undefined) return settled;
+    if (!isTransientFault(error) || isCatalogFault(error)) return { attempts: 0 };
+    if (isLockFault(error)) budget.remainingMs -= performance.now() - startedAt;
+    checkMayRetry(ctx, operation, error, 1, budget);
+    await pauseBeforeRetry(ctx, 1);
+    return { attempts: 1 };
+  }
+}
+
+function getStatementTimeout<T>(ctx: SyncContext, { isBulk }: TransactionOptions<T>): number {
+  return isBulk === true ? ctx.options.bulkStatementTimeoutMs : ctx.options.statementTimeoutMs;
 }
 
 /** Returns the value of a transaction that turned out to be committed, `undefined` when it may run again. */
@@ -170,7 +216,7 @@ function completeBegin<T>(ctx: SyncContext, begin: PgBegin, options: Transaction
   const isBulk = options.isBulk ?? false;
   const settings = formatPinnedSettings({
     lockTimeoutMs: budget.remainingMs,
-    statementTimeoutMs: isBulk ? ctx.options.bulkStatementTimeoutMs : ctx.options.statementTimeoutMs,
+    statementTimeoutMs: getStatementTimeout(ctx, options),
     isBulk,
   });
   return {

@@ -30,6 +30,27 @@ export function bindStatement(build: (bind: Bind) => string): PgStatement {
   };
 }
 
+/** A value with its type. */
+export type BoundValue = readonly [type: BoundType, value: string | number | bigint | null];
+
+/** Quoted identifiers and constants, which may hold what looks like a parameter, and parameters. */
+const QUOTED_OR_PARAMETER = /"(?:[^"]|"")*"|'(?:[^']|'')*'|\$(\d+)/g;
+
+/** {@link bindStatement} for a text whose parameters stand in it as `$1 …`, with their casts. */
+export function bindNumbered(text: string, values: readonly BoundValue[]): PgStatement {
+  const literals = values.map(([, value]) => formatLiteral(value));
+  return {
+    text,
+    types: values.map(([type]) => type),
+    literals,
+    get inline() {
+      return text.replaceAll(QUOTED_OR_PARAMETER, (found: string, number?: string) =>
+        number === undefined ? found : (literals[Number(number) - 1] ?? found),
+      );
+    },
+  };
+}
+
 function formatLiteral(value: string | number | bigint | null): string {
   return value === null ? 'NULL' : quoteLiteral(String(value));
 }

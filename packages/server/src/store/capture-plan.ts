@@ -15,6 +15,7 @@ import { renderFunctionDefinitions } from './float.sql.ts';
 import { createFunctionSql, OWN_SEARCH_PATH } from './functions.sql.ts';
 import type { FunctionDefinition } from './functions.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
+import { smallPushFunctions } from './small-push-functions.sql.ts';
 
 /** A registered table with the relation that carries it. */
 export interface InstalledTable extends CapturedTable {
@@ -25,7 +26,12 @@ export interface InstalledTable extends CapturedTable {
 const ORDINARY = 'r';
 
 export function planFunctions(m: MetadataNames, facts: CatalogFacts, tables: readonly CapturedTable[]): readonly string[] {
-  const wanted = [...renderFunctionDefinitions(), ...refusalFunctions(m), ...tables.map((table) => captureFunction(m, table))];
+  const wanted = [
+    ...renderFunctionDefinitions(),
+    ...refusalFunctions(m),
+    ...smallPushFunctions(m),
+    ...tables.map((table) => captureFunction(m, table)),
+  ];
   return wanted
     .filter((definition) => !isFunctionCurrent(facts, definition))
     .map((definition) => createFunctionSql(m.schema, definition));

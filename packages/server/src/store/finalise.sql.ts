@@ -66,12 +66,13 @@ export function writeRowsParams(p: WriteRowsParams): readonly (string | null)[] 
   return [p.scopePk, p.scopeId, p.bundleSeq, p.pushedRowCount, p.captureToken, p.pushId];
 }
 
-const SCOPE_PK = '$1::int8';
-const SCOPE_ID = '$2::text';
-const BUNDLE_SEQ = '$3::int8';
+/** The parameters as they stand in the text; statements of other modules that write an image have them in the same places. */
+export const SCOPE_PK = '$1::int8';
+export const SCOPE_ID = '$2::text';
+export const BUNDLE_SEQ = '$3::int8';
 const PUSHED_ROW_COUNT = '$4::int8';
 const CAPTURE_TOKEN = '$5::uuid';
-const PUSH_ID = '$6::uuid';
+export const PUSH_ID = '$6::uuid';
 
 export interface TouchedTables {
   /** Tables with rows in `push_row`. */
@@ -88,19 +89,56 @@ export interface TouchedTables {
  *
  * Known versions are updated where the look-up found them (the scope lock keeps them there) and new ones inserted in key order,
  * without ON CONFLICT: two to four times cheaper.
+ * `conclude` makes the end of the statement out of its SELECT.
  * `scope_pk + 0` hides the scope from the planner: of a scope without statistics it expects a single row, and would read all of its
  * rows per key instead of going to the place that the look-up found.
  */
-export function writeRowsSql(m: MetadataNames, touched: TouchedTables): string {
+export function writeRowsSql(
+  m: MetadataNames,
+  touched: TouchedTables,
+  conclude: (totals: string) => string = (totals) => totals,
+): string {
   const tables = [...new Map([...touched.pushed, ...touched.captured].map((table) => [table.tableId, table])).values()];
-  const names = caseByTable(tables, tableMembers);
+  const image = { tables, states: 'mixed', images: 'mixed', hashBytesMax: touched.hashBytesMax } as const;
   return `
-WITH input AS (SELECT ${SCOPE_PK}, ${SCOPE_ID}, ${BUNDLE_SEQ}, ${PUSHED_ROW_COUNT}, ${CAPTURE_TOKEN}, ${PUSH_ID}), ${imageCtes(m, touched)}, wired AS (
-  SELECT i.ord, i.table_id, i.payload IS NULL AS is_delete,
-    '{' || ${names} || ',' || i.head || ',"row_version":' || ${BUNDLE_SEQ}::text || COALESCE(',"payload":' || i.payload, '') || '}' AS wire
+WITH input AS (SELECT ${SCOPE_PK}, ${SCOPE_ID}, ${BUNDLE_SEQ}, ${PUSHED_ROW_COUNT}, ${CAPTURE_TOKEN}, ${PUSH_ID}), ${imageCtes(m, touched)}, ${writeImageCtes(m, image)}
+${conclude(`SELECT ${selectTotals(image, '(SELECT count(*) FROM image WHERE is_lost)')}
+FROM totals t`)}`;
+}
+
+/** What is known of the rows of `image` before they are read; what cannot be there costs nothing. */
+export interface ImageFacts {
+  readonly tables: readonly TableDescription[];
+  /** Whether the keys stand in `row_state`. */
+  readonly states: 'new' | 'known' | 'mixed';
+  /** Whether the rows are there. */
+  readonly images: 'live' | 'gone' | 'mixed';
+  readonly hashBytesMax: number;
+}
+
+/** Writes what `image` says: blocks, row versions, tombstones. `totals` has one row. */
+export function writeImageCtes(m: MetadataNames, { tables, states, images }: ImageFacts): string {
+  const isGone = { live: 'false', gone: 'true', mixed: 'i.payload IS NULL' }[images];
+  const payload = { live: `',"payload":' || i.payload`, gone: `''`, mixed: `COALESCE(',"payload":' || i.payload, '')` }[images];
+  const inserted = `, inserted AS (
+  INSERT INTO ${m.rowState} (scope_pk, table_id, key_bytes, version, deleted)
+  SELECT ${SCOPE_PK}, i.table_id, i.key_bytes, ${BUNDLE_SEQ}, ${isGone} FROM image i${states === 'mixed' ? ' WHERE i.state_ctid IS NULL' : ''} ORDER BY i.table_id, i.key_bytes
+)`;
+  const updated = `, updated AS (
+  UPDATE ${m.rowState} s SET version = ${BUNDLE_SEQ}, deleted = ${isGone}
+  FROM image i
+  WHERE i.state_ctid IS NOT NULL AND s.scope_pk + 0 = ${SCOPE_PK} AND s.ctid = i.state_ctid
+)`;
+  const buried = `, buried AS (
+  INSERT INTO ${m.tombstone} (scope_pk, version, table_id, key_bytes)
+  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, i.table_id, i.key_bytes FROM image i${images === 'mixed' ? ' WHERE i.payload IS NULL' : ''} ORDER BY i.table_id, i.key_bytes
+)`;
+  return `wired AS (
+  SELECT i.ord, i.table_id, ${isGone} AS is_delete,
+    '{' || ${caseByTable(tables, tableMembers)} || ',' || i.head || ',"row_version":' || ${BUNDLE_SEQ}::text || ${payload} || '}' AS wire
   FROM image i
 ), sized AS (
-  SELECT w.*, octet_length(w.wire) AS bytes, sum(octet_length(w.wire)) OVER (ORDER BY w.ord) AS bytes_upto FROM wired w
+  SELECT w.*, octet_length(w.wire) AS bytes, sum(octet_length(w.wire)) OVER (ORDER BY w.ord ROWS UNBOUNDED PRECEDING) AS bytes_upto FROM wired w
 ), blocks AS (
   INSERT INTO ${m.bundleBlock} (scope_pk, bundle_seq, first_row_ordinal, row_count, shape_keys, row_lengths, row_texts)
   SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, min(z.ord), count(*),
@@ -108,26 +146,20 @@ WITH input AS (SELECT ${SCOPE_PK}, ${SCOPE_ID}, ${BUNDLE_SEQ}, ${PUSHED_ROW_COUN
     array_agg(z.bytes ORDER BY z.ord), string_agg(z.wire, ',' ORDER BY z.ord)
   FROM sized z
   GROUP BY z.ord / ${String(BLOCK_ROWS_MAX)}, (z.bytes_upto - 1) / ${String(BLOCK_BYTES)}
-), inserted AS (
-  INSERT INTO ${m.rowState} (scope_pk, table_id, key_bytes, version, deleted)
-  SELECT ${SCOPE_PK}, i.table_id, i.key_bytes, ${BUNDLE_SEQ}, i.payload IS NULL FROM image i WHERE i.state_ctid IS NULL ORDER BY i.table_id, i.key_bytes
-), updated AS (
-  UPDATE ${m.rowState} s SET version = ${BUNDLE_SEQ}, deleted = i.payload IS NULL
-  FROM image i
-  WHERE i.state_ctid IS NOT NULL AND s.scope_pk + 0 = ${SCOPE_PK} AND s.ctid = i.state_ctid
-), buried AS (
-  INSERT INTO ${m.tombstone} (scope_pk, version, table_id, key_bytes)
-  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, i.table_id, i.key_bytes FROM image i WHERE i.payload IS NULL ORDER BY i.table_id, i.key_bytes
-), totals AS (
+)${states === 'known' ? '' : inserted}${states === 'new' ? '' : updated}${images === 'live' ? '' : buried}, totals AS (
   SELECT count(*) AS row_count, sum(bytes) + count(*) - 1 AS wire_bytes,
     sum(bytes + ${String(CANONICAL_EXTRA_BYTES)} + length(ord::text) + CASE WHEN is_delete THEN ${String(NULL_PAYLOAD_BYTES)} ELSE 0 END)
       + count(*) + 1 AS canonical_bytes,
     max(bytes - ${String(OP_MEMBER_BYTES)}) FILTER (WHERE NOT is_delete) AS largest_row
   FROM sized
-)
-SELECT t.row_count, t.wire_bytes, t.canonical_bytes, t.largest_row, (SELECT count(*) FROM image WHERE is_lost),
-  ${touched.hashBytesMax > 0 ? hashExpression(names, touched.hashBytesMax) : 'NULL::text'}
-FROM totals t`;
+)`;
+}
+
+/** Select list over `totals t`; `lost` is the number of pushed rows that are gone, as SQL. */
+export function selectTotals({ tables, hashBytesMax }: ImageFacts, lost: string): string {
+  const hash = hashBytesMax > 0 ? hashExpression(caseByTable(tables, tableMembers), hashBytesMax) : 'NULL::text';
+  return `t.row_count, t.wire_bytes, t.canonical_bytes, t.largest_row, ${lost},
+  ${hash}`;
 }
 
 function shapeKeysExpression(tables: readonly TableDescription[]): string {

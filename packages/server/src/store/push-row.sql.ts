@@ -33,12 +33,25 @@ export function copyRows(m: MetadataNames): string {
   return `COPY ${m.pushRow} (${COLUMNS}) FROM STDIN (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', NULL E'\\x03', ENCODING 'UTF8')`;
 }
 
-/** The rows of a small chunk as one JSON array of arrays, see `formatRowsJson`. */
+/** Terms of {@link insertRowsSql}, as SQL expressions. */
+export interface InsertRowsTerms {
+  readonly scopePk: string;
+  readonly pushId: string;
+  /** A JSON array of arrays, see `formatRowsJson`. */
+  readonly rows: string;
+}
+
+export function insertRowsSql(m: MetadataNames, { scopePk, pushId, rows }: InsertRowsTerms): string {
+  return (
+    `INSERT INTO ${m.pushRow} (${COLUMNS}) SELECT ${scopePk},${pushId},(r.v->>0)::int4,(r.v->>1)::int4,r.v->>2,` +
+    `decode(r.v->>3,'hex'),r.v->>4,(r.v->>5)::int8,r.v->>6,r.v->>7,r.v->>8 FROM json_array_elements(${rows}) AS r(v)`
+  );
+}
+
+/** The rows of a small chunk. */
 export function insertRows(m: MetadataNames, push: PushRef, rowsJson: string): PgStatement {
-  return bindStatement(
-    (bind) =>
-      `INSERT INTO ${m.pushRow} (${COLUMNS}) SELECT ${bind('int8', push.scopePk)},${bind('uuid', push.pushId)},(r.v->>0)::int4,(r.v->>1)::int4,r.v->>2,` +
-      `decode(r.v->>3,'hex'),r.v->>4,(r.v->>5)::int8,r.v->>6,r.v->>7,r.v->>8 FROM json_array_elements(${bind('json', rowsJson)}) AS r(v)`,
+  return bindStatement((bind) =>
+    insertRowsSql(m, { scopePk: bind('int8', push.scopePk), pushId: bind('uuid', push.pushId), rows: bind('json', rowsJson) }),
   );
 }
 

@@ -1,0 +1,231 @@
+/**
+ * The short way of small pushes: one or two round trips per operation through the functions of `store/small-push.sql.ts`. Each step says
+ * `undefined` when the case is not plain or anything fails, and has changed nothing then; the ordinary way decides and reports.
+ */
+import { PgFault } from '../ports/postgres.ts';
+import type { PgTransaction } from '../ports/postgres.ts';
+import { planApply } from '../rules/push-apply-sql.ts';
+import type { ApplyStatement } from '../rules/push-apply-sql.ts';
+import type { TableDescription } from '../rules/table-description.ts';
+import { applyTableSetting } from '../store/capture.sql.ts';
+import { RowReader } from '../store/row-reader.ts';
+import { runLastStatements, runStatements } from '../store/run-statements.ts';
+import type { ScriptStatement } from '../store/run-statements.ts';
+import {
+  beginSmallCommit,
+  checkSmallCommitColumns,
+  createSmallPush,
+  endSmallCommit,
+  stageSmallPush,
+} from '../store/small-push.sql.ts';
+import { NOT_PLAIN_STATE } from '../store/small-push-functions.sql.ts';
+import type { SmallChunk, SmallPushActor, SmallPushSession } from '../store/small-push.sql.ts';
+import type { Actor, SyncContext } from './context.ts';
+import { formatApplyStatement } from './push-apply-statement.ts';
+import { getRunningHashes } from './push-hash.ts';
+import { getPushMemory } from './push-memory.ts';
+import type { PushMemory, StagedSmallPush } from './push-memory.ts';
+import { getLayoutTag } from './push-layout.ts';
+import type { FirstTry } from './transaction.ts';
+
+/** Opens a session. Resolves to its push id. */
+export async function createSmallSession(
+  ctx: SyncContext,
+  actor: Actor,
+  session: Omit<SmallPushSession, 'pushId'>,
+  attempt: FirstTry,
+): Promise<string | undefined> {
+  const caller = findCaller(ctx, actor, attempt);
+  if (caller === undefined) return undefined;
+  const pushId = ctx.tokens().issue('push', caller.scopePk);
+  const settings = `${formatTimeout(attempt)};SET LOCAL synchronous_commit=off`;
+  const results = await runSmall(ctx, settings, (tx) =>
+    runLastStatements(tx, [createSmallPush(ctx.names, caller, { ...session, pushId })]),
+  );
+  return results?.[0]?.rows[0] === undefined ? undefined : pushId;
+}
+
+/** Stages the first chunk of a push; `checks` convert its values. Resolves to true when that is done. */
+export async function stageSmallChunk(
+  ctx: SyncContext,
+  actor: Actor,
+  chunk: SmallChunk,
+  attempt: FirstTry,
+  checks: (scopePk: string) => readonly ScriptStatement[],
+): Promise<true | undefined> {
+  const caller = findCaller(ctx, actor, attempt, chunk.pushId);
+  if (caller === undefined) return undefined;
+  const results = await runSmall(ctx, formatTimeout(attempt), (tx) =>
+    runLastStatements(tx, [stageSmallPush(ctx.names, caller, chunk), ...checks(caller.scopePk)]),
+  );
+  return results?.[0]?.rows[0] === undefined ? undefined : true;
+}
+
+export interface SmallCommitResult {
+  readonly scopePk: string;
+  readonly bundleSeq: bigint;
+  readonly sourceBundleId: bigint;
+  readonly plannedRowCount: number;
+  readonly rowCount: number;
+  readonly bundleHash: string;
+  readonly canonicalRequestHash: string;
+  readonly canonicalBytes: bigint;
+  readonly lostRowCount: number;
+  readonly lockedAt: number;
+  readonly committedAt: number;
+}
+
+/** What is known when the statements that commit are sent, for the case that their answer is lost. */
+export interface SmallCommitSent {
+  readonly scopePk: string;
+  readonly transactionId: string;
+  readonly sourceBundleId: bigint;
+  readonly canonicalRequestHash: string;
+}
+
+export interface SmallCommitInput {
+  readonly pushId: string;
+  readonly captureToken: string;
+  readonly onSent: (sent: SmallCommitSent) => void;
+}
+
+/** Commits a push that this process has staged itself. */
+export async function commitSmallPush(
+  ctx: SyncContext,
+  actor: Actor,
+  input: SmallCommitInput,
+  attempt: FirstTry,
+): Promise<SmallCommitResult | undefined> {
+  const caller = findCaller(ctx, actor, attempt, input.pushId);
+  const staged = findStaged(ctx, input.pushId);
+  const requestHash = staged === undefined ? undefined : getRunningHashes(ctx).getDigest(input.pushId, staged.rowCount);
+  if (caller === undefined || staged === undefined || requestHash === undefined) return undefined;
+  const push = { ...describePush(ctx, caller, staged, input.pushId), requestHash };
+  if (push.plan.length > STATEMENTS_MAX) return undefined;
+  return runSmall(ctx, formatTimeout(attempt), (tx) => runCommit(ctx, tx, push, input), staged);
+}
+
+/** Statements of one push beyond which the ordinary way is no worse. */
+const STATEMENTS_MAX = 20;
+
+interface DescribedPush {
+  readonly requestHash: string;
+  readonly caller: SmallPushActor;
+  readonly staged: StagedSmallPush;
+  readonly plan: readonly ApplyStatement[];
+  readonly tables: readonly TableDescription[];
+}
+
+function describePush(
+  ctx: SyncContext,
+  caller: SmallPushActor,
+  staged: StagedSmallPush,
+  pushId: string,
+): Omit<DescribedPush, 'requestHash'> {
+  const { scopeId, scopePk } = caller;
+  const plan = planApply(staged.groups, staged.catalog, { pushRow: ctx.names.pushRow, scopeId, scopePk, pushId });
+  const tables = new Set(staged.groups.flatMap(({ tableId }) => staged.catalog.byId.get(tableId) ?? []));
+  return { caller, staged, plan, tables: [...tables] };
+}
+
+async function runCommit(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  push: DescribedPush,
+  { pushId, captureToken, onSent }: SmallCommitInput,
+): Promise<SmallCommitResult | undefined> {
+  const { caller, staged, tables, requestHash: canonicalRequestHash } = push;
+  const { rowCount } = staged;
+  const [only] = tables;
+  const tableId = only !== undefined && tables.length === 1 ? only.tableId : null;
+  const rowLayout = getLayoutTag(staged.catalog);
+  const commit = { pushId, rowCount, canonicalRequestHash, rowLayout, captureToken, tableId };
+  const [begun] = await runStatements(tx, [beginSmallCommit(ctx.names, caller, commit)]);
+  const [head, sourceBundleId, transactionId] = begun?.rows[0] ?? [];
+  if (typeof head !== 'string' || typeof sourceBundleId !== 'string' || typeof transactionId !== 'string') return undefined;
+  const lockedAt = performance.now();
+  const bundleSeq = BigInt(head) + 1n;
+  const shared = { scopePk: caller.scopePk, sourceBundleId: BigInt(sourceBundleId), canonicalRequestHash };
+  onSent({ ...shared, transactionId });
+  const end = { ...caller, pushId, sourceBundleId, bundleSeq, rowCount, canonicalRequestHash, captureToken, tables };
+  const results = await runLastStatements(tx, [
+    ...applyStatements(ctx, push, tableId !== null),
+    endSmallCommit(ctx.names, { ...end, limits: ctx.options }),
+  ]);
+  const row = new RowReader(results.at(-1)?.rows[0] ?? []);
+  return {
+    ...shared,
+    bundleSeq,
+    plannedRowCount: rowCount,
+    rowCount: row.int(),
+    canonicalBytes: row.bigint(),
+    lostRowCount: row.int(),
+    bundleHash: row.text(),
+    lockedAt,
+    committedAt: performance.now(),
+  };
+}
+
+/**
+ * The rows and everything deferred. The table of a push with a single one was named when the commit began: nothing but the push's own
+ * statements runs at the top level, so capture would be told the same by naming it later.
+ */
+function applyStatements(ctx: SyncContext, { plan, tables }: DescribedPush, isTableSet: boolean): readonly ScriptStatement[] {
+  const apply = plan.flatMap((statement) => (isTableSet ? [statement.sql()] : formatApplyStatement(statement)));
+  return [
+    'SET CONSTRAINTS ALL DEFERRED',
+    ...apply,
+    ...(isTableSet ? [] : [applyTableSetting(null)]),
+    'SET CONSTRAINTS ALL IMMEDIATE',
+    ...tables.map((table) => checkSmallCommitColumns(ctx.names, table)),
+  ];
+}
+
+/** `undefined` where the functions cannot judge the caller or the token. */
+function findCaller(ctx: SyncContext, actor: Actor, attempt: FirstTry, pushId?: string): SmallPushActor | undefined {
+  const memory = getPushMemory(ctx);
+  const scopePk = memory.getScopePk(actor.scopeId);
+  if (ctx.takesShortWay === false || memory.lacksFunctions || scopePk === undefined) return undefined;
+  if (pushId !== undefined && ctx.tokens().check('push', pushId, scopePk) !== 'own') return undefined;
+  if (ctx.options.bindSourcesToUser && actor.userId === undefined) return undefined;
+  const userId = ctx.options.bindSourcesToUser ? (actor.userId ?? null) : null;
+  return { scopePk, scopeId: actor.scopeId, sourceId: actor.sourceId, userId, lockTimeoutMs: attempt.lockTimeoutMs };
+}
+
+function findStaged(ctx: SyncContext, pushId: string): StagedSmallPush | undefined {
+  const memory = getPushMemory(ctx);
+  const staged = memory.getPush(pushId);
+  if (staged === undefined || staged.catalog !== ctx.catalog() || memory.isRefused(staged)) return undefined;
+  const isKnown = staged.groups.every(({ tableId }) => staged.catalog.byId.get(tableId)?.hasNestedJson === false);
+  return isKnown ? staged : undefined;
+}
+
+/** PostgreSQL reads 0 as "no time-out". Inside of a function the setting would not bound the running call. */
+function formatTimeout({ statementTimeoutMs }: FirstTry): string {
+  return `SET LOCAL statement_timeout=${Math.max(1, Math.floor(statementTimeoutMs))}`;
+}
+
+/** One transaction; `undefined` when PostgreSQL refused it, but for a COMMIT whose outcome is open. */
+async function runSmall<T>(
+  ctx: SyncContext,
+  settings: string,
+  run: (tx: PgTransaction) => Promise<T | undefined>,
+  staged?: StagedSmallPush,
+): Promise<T | undefined> {
+  const signal = ctx.signal === undefined ? {} : { signal: ctx.signal };
+  try {
+    return await ctx.db.transaction({ isolation: 'read committed', settings, ...signal }, run);
+  } catch (error) {
+    if (!(error instanceof PgFault)) throw error;
+    noteFault(getPushMemory(ctx), error, staged);
+    throw error;
+  }
+}
+
+/** Undefined function, no right to call it, no schema. */
+const LACKING_STATES: ReadonlySet<string> = new Set(['42883', '42501', '3F000']);
+
+function noteFault(memory: PushMemory, fault: PgFault, staged: StagedSmallPush | undefined): void {
+  if (staged !== undefined && fault.sqlState === NOT_PLAIN_STATE) memory.refuse(staged);
+  if (LACKING_STATES.has(fault.sqlState) && staged === undefined) memory.lacksFunctions = true;
+}

@@ -1,0 +1,241 @@
+/**
+ * Functions that do what a small push needs of the metadata in one statement each (create, chunk, begin and end of a commit). They know
+ * the plain case only: whatever else they meet, they leave everything as it was and say so, and the ordinary statements decide and report.
+ *
+ * A function is named by what it does, so that processes of two versions each call their own.
+ */
+import { createSha256 } from '@oversync/protocol';
+
+import { quoteLiteral } from '../rules/sql-text.ts';
+import { writeBundleSql } from './bundle-header.sql.ts';
+import { CONTEXT_SETTINGS } from './capture.sql.ts';
+import { createAcceptCondition } from './conflict.sql.ts';
+import type { FunctionDefinition } from './functions.sql.ts';
+import { metadataNames } from './metadata.sql.ts';
+import type { MetadataNames } from './metadata.sql.ts';
+import { insertRowsSql } from './push-row.sql.ts';
+
+/** SQLSTATE by which the end of a commit says that the case is not plain. */
+export const NOT_PLAIN_STATE = 'OV003';
+
+interface FunctionDraft {
+  readonly name: string;
+  /** Types only: a name could be taken for a column. Bodies refer to `$1 …`. */
+  readonly args: string;
+  readonly returns: string;
+  readonly body: string;
+}
+
+/** Settings on which the meaning or the form of a value depends, and the one that bounds waiting for a lock (milliseconds). */
+function pinSettings(lockTimeoutMs: string): string {
+  const pinned = [
+    ['TimeZone', 'UTC'],
+    ['IntervalStyle', 'postgres'],
+    ['bytea_output', 'hex'],
+    ['extra_float_digits', '1'],
+    ['standard_conforming_strings', 'on'],
+    ['jit', 'off'],
+  ] as const;
+  const set = (name: string, value: string): string => `set_config(${quoteLiteral(name)},${value},true)`;
+  const differs = pinned.map(([name, value]) => `current_setting(${quoteLiteral(name)})<>${quoteLiteral(value)}`);
+  return `
+  IF ${differs.join(' OR ')} OR current_setting('DateStyle') NOT LIKE 'ISO%' THEN
+    PERFORM ${[...pinned.map(([name, value]) => set(name, quoteLiteral(value))), set('DateStyle', `'ISO'`)].join(',')};
+  END IF;
+  PERFORM ${set('lock_timeout', `${lockTimeoutMs}::text`)};`;
+}
+
+/** Leaves unless the source may write in the scope: `userId` is NULL where sources are not bound to users. */
+function leaveUnlessBound(m: MetadataNames, scopePk: string, sourceId: string, userId: string): string {
+  return `
+  IF ${userId} IS NOT NULL THEN
+    PERFORM FROM ${m.sourceBinding} b WHERE b.scope_pk=${scopePk} AND b.source_id=${sourceId} AND b.user_id=${userId};
+    IF NOT FOUND THEN RETURN; END IF;
+  END IF;`;
+}
+
+/** `$1` scope_pk, `$2` scope id, `$3` source id, `$4` user id or NULL, `$5` lock time-out. */
+function createDraft(m: MetadataNames): FunctionDraft {
+  return {
+    name: 'small_push_create',
+    args: 'bigint, text, text, text, integer, bigint, integer, text, uuid, bigint, integer',
+    returns: 'SETOF boolean',
+    body: `
+DECLARE
+  v_state text;
+  v_kind text;
+  v_watermark int8;
+  v_replaced uuid;
+BEGIN
+  PERFORM set_config('lock_timeout',$5::text,true);
+  PERFORM FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN; END IF;
+  SELECT c.state,c.kind,c.watermark INTO v_state,v_kind,v_watermark FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3;
+  IF FOUND AND v_state='active' THEN
+    IF v_kind<>'client' OR v_watermark+1<>$6 THEN RETURN; END IF;
+  ELSIF v_state='retired' OR v_kind='server' OR $6<>1
+    OR EXISTS (SELECT FROM ${m.bundle} bu WHERE bu.scope_pk=$1 AND bu.source_id=$3 AND bu.source_bundle_id=$6) THEN RETURN;
+  END IF;${leaveUnlessBound(m, '$1', '$3', '$4')}
+  IF (SELECT count(*) FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id<>$3 AND ps.expires_at>now())>=$11 THEN RETURN; END IF;
+  DELETE FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id=$3 RETURNING ps.push_id INTO v_replaced;
+  IF FOUND THEN DELETE FROM ${m.pushRow} p WHERE p.scope_pk=$1 AND p.push_id=v_replaced; END IF;
+  INSERT INTO ${m.pushSession} (scope_pk,push_id,source_id,source_bundle_id,planned_row_count,canonical_request_hash,expires_at)
+  VALUES ($1,$9,$3,$6,$7,$8,clock_timestamp()+$10*interval '1 millisecond');
+  RETURN NEXT true;
+END`,
+  };
+}
+
+/** The arguments of `create` up to `$5`, then `$6` push id, `$7` rows, `$8` their bytes, `$9` row layout, `$10` ttl, `$11` rows as JSON. */
+function stageDraft(m: MetadataNames): FunctionDraft {
+  return {
+    name: 'small_push_stage',
+    args: 'bigint, text, text, text, integer, uuid, integer, bigint, text, bigint, json',
+    returns: 'SETOF boolean',
+    body: `
+BEGIN${pinSettings('$5')}${leaveUnlessBound(m, '$1', '$3', '$4')}
+  UPDATE ${m.pushSession} ps SET next_row_ordinal=$7,staged_bytes=$8,row_layout=$9,expires_at=clock_timestamp()+$10*interval '1 millisecond'
+  WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=0 AND ps.planned_row_count>=$7
+    AND ps.initialization_id IS NULL AND ps.expires_at>now()
+    AND EXISTS (SELECT FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2)
+    AND NOT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.kind='server');
+  IF NOT FOUND THEN RETURN; END IF;
+  ${insertRowsSql(m, { scopePk: '$1', pushId: '$6', rows: '$11' })};
+  RETURN NEXT true;
+END`,
+  };
+}
+
+/**
+ * The arguments of `create` up to `$5`, then `$6` push id, `$7` rows, `$8` request hash, `$9` row layout, `$10` capture token, `$11` the
+ * one table that is written or ''.
+ */
+function beginDraft(m: MetadataNames): FunctionDraft {
+  const accept = createAcceptCondition({
+    op: 'p.op',
+    baseRowVersion: 'p.base_row_version',
+    version: 'r.version',
+    deleted: 'r.deleted',
+    floor: 'v_floor',
+  });
+  const set = (name: string, value: string): string => `set_config(${quoteLiteral(name)},${value},true)`;
+  const context = [
+    set(CONTEXT_SETTINGS.scopeId, '$2'),
+    set(CONTEXT_SETTINGS.scopePk, '$1::text'),
+    set(CONTEXT_SETTINGS.captureToken, '$10::text'),
+    set(CONTEXT_SETTINGS.applyTableId, '$11'),
+  ];
+  return {
+    name: 'small_push_begin',
+    args: 'bigint, text, text, text, integer, uuid, integer, text, text, uuid, text',
+    returns: 'TABLE(head bigint, source_bundle_id bigint, transaction_id xid8)',
+    body: `
+#variable_conflict use_column
+DECLARE
+  v_head int8;
+  v_floor int8;
+  v_bundle int8;
+BEGIN${pinSettings('$5')}
+  SELECT s.head,s.floor INTO v_head,v_floor FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN; END IF;${leaveUnlessBound(m, '$1', '$3', '$4')}
+  SELECT ps.source_bundle_id INTO v_bundle FROM ${m.pushSession} ps
+  WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=$7 AND ps.planned_row_count=$7
+    AND ps.canonical_request_hash=$8 AND ps.row_layout=$9 AND ps.initialization_id IS NULL AND ps.expires_at>now() FOR NO KEY UPDATE;
+  IF NOT FOUND THEN RETURN; END IF;
+  PERFORM FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3
+    AND NOT (c.kind='client' AND (c.state='active' AND c.watermark+1=v_bundle OR c.state='reserved' AND v_bundle=1));
+  IF FOUND OR v_bundle<>1 AND NOT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3) THEN RETURN; END IF;
+  IF $7<>(SELECT count(*) FROM ${m.pushRow} p LEFT JOIN LATERAL (SELECT r.version,r.deleted FROM ${m.rowState} r
+      WHERE r.scope_pk=$1 AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0) r ON true
+    WHERE p.scope_pk=$1 AND p.push_id=$6 AND ${accept}) THEN RETURN; END IF;
+  PERFORM ${context.join(',')};
+  RETURN QUERY SELECT v_head,v_bundle,pg_current_xact_id();
+END`,
+  };
+}
+
+const REFUSE = `RAISE EXCEPTION USING ERRCODE='${NOT_PLAIN_STATE}',MESSAGE='not a plain push'`;
+
+/** The parameters of `writeBundleSql`, then `$19` largest row, and the limits of `$5`, `$9` and `$19`; NULL where there is none. */
+function finishDraft(m: MetadataNames): FunctionDraft {
+  return {
+    name: 'small_push_finish',
+    args: 'bigint, bigint, text, bigint, integer, text, text, text, bigint, bigint, text, uuid, uuid, bigint, bigint, bigint, integer, boolean, bigint, bigint, bigint, bigint',
+    returns: 'boolean',
+    body: `
+DECLARE
+  v_done record;
+BEGIN
+  IF $5=0 OR $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 OR EXISTS (SELECT FROM ${m.capture} c WHERE c.scope_pk=$1 AND c.token=$13) THEN
+    ${REFUSE};
+  END IF;
+  FOR v_done IN ${writeBundleSql(m)} LOOP
+    RETURN true;
+  END LOOP;
+  ${REFUSE};
+END`,
+  };
+}
+
+/** `$1` table, `$2` its columns. A row literal means something else once a column came or went. */
+function checkColumnsDraft(): FunctionDraft {
+  return {
+    name: 'small_push_check_columns',
+    args: 'regclass, text',
+    returns: 'boolean',
+    body: `
+BEGIN
+  IF (SELECT string_agg(a.attname::text,',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid=$1 AND a.attnum>0 AND NOT a.attisdropped)
+    IS DISTINCT FROM $2 THEN ${REFUSE}; END IF;
+  RETURN true;
+END`,
+  };
+}
+
+const DRAFTS = {
+  create: createDraft,
+  stage: stageDraft,
+  begin: beginDraft,
+  finish: finishDraft,
+  checkColumns: checkColumnsDraft,
+};
+
+export type SmallPushFunction = keyof typeof DRAFTS;
+
+/** Unqualified names, made of the text under a fixed schema, so that they are the same in every deployment. */
+const NAMES: Readonly<Record<SmallPushFunction, string>> = {
+  create: hashedName(createDraft),
+  stage: hashedName(stageDraft),
+  begin: hashedName(beginDraft),
+  finish: hashedName(finishDraft),
+  checkColumns: hashedName(checkColumnsDraft),
+};
+
+function hashedName(draft: (m: MetadataNames) => FunctionDraft): string {
+  const { name, args, returns, body } = draft(metadataNames('sync'));
+  const hash = createSha256();
+  hash.update([args, returns, body].join('\n'));
+  return `${name}_${hash.digestHex().slice(0, 12)}`;
+}
+
+/** Qualified name of the function that this version calls. */
+export function nameFunction(m: MetadataNames, kind: SmallPushFunction): string {
+  return `${m.schema}.${NAMES[kind]}`;
+}
+
+/** What bootstrap installs. */
+export function smallPushFunctions(m: MetadataNames): readonly FunctionDefinition[] {
+  const kinds = ['create', 'stage', 'begin', 'finish', 'checkColumns'] as const;
+  return kinds.map((kind) => {
+    const { args, returns, body } = DRAFTS[kind](m);
+    return {
+      name: NAMES[kind],
+      args,
+      returns,
+      volatility: 'v',
+      isStrict: false,
+      securityDefiner: false,
+      body,
+    };
+  });
+}
