@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 
 import { CLOSE_COMMIT_GRACE_MS } from '../limits.ts';
-import { createRequest, newScope, openTestServer } from '../test-server.ts';
+import { createRequest, newScope, openTestServer, pushNotes } from '../test-server.ts';
 import type { TestServer } from '../test-server.ts';
 
 let target: TestServer | undefined;
@@ -53,6 +53,34 @@ test('close waits for a running operation and the host keeps its pool', async ()
   expect((await blocked)?.status).toBe(200);
   await closing;
   expect((await query('SELECT 1')).rows).toStrictEqual([['1']]);
+});
+
+test('[O4] close under load: streams end, whatever was accepted is committed, everybody else is told to come again', async () => {
+  const { call, raw, server, query } = await open({ watch: { enabled: true } });
+  const scopes = Array.from({ length: 5 }, () => newScope());
+  for (const scope of scopes) await call('POST', '/sync/connect', { scope, body: {} });
+  const streams = await Promise.all(scopes.map((scope) => raw('GET', '/sync/watch', { scope })));
+  const answers = new Set<string>();
+  const told: TestServer['call'] = async (...request) => {
+    const answer = await call(...request);
+    answers.add(`${String(answer.status)} ${answer.status === 200 ? '' : answer.json.error}`);
+    return answer;
+  };
+  let acknowledged = 0;
+  const runClient = async (scope: string): Promise<void> => {
+    for (let id = 1; ; id += 1) {
+      await pushNotes({ call: told }, id, [{ op: 'INSERT', id: String(id) }], { scope });
+      acknowledged += 1;
+    }
+  };
+  const clients = Promise.allSettled(scopes.map(runClient));
+  await waitFor(async () => acknowledged > 10);
+  await server.close();
+  await clients;
+  const ends = await Promise.all(streams.map((stream) => stream.text()));
+  expect(ends.every((text) => text.startsWith(': connected\n\n') && text.endsWith('\n\n'))).toBe(true);
+  expect([...answers].sort()).toStrictEqual(['200 ', '503 service_unavailable']);
+  expect((await query('SELECT count(*) FROM sync.bundle')).rows).toStrictEqual([[String(acknowledged)]]);
 });
 
 test('close aborts what does not end in time', async () => {
