@@ -13,6 +13,7 @@ import { unfreezeOutbox } from '../store/outbox.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { applyAndEnd } from './rebuild.ts';
 import type { RestoreReport } from './rebuild.ts';
 import { askServer, fetchCapabilities, refusalError } from './server-requests.ts';
@@ -97,7 +98,7 @@ async function reactToConnect(
 }
 
 async function storeConnected(call: Call, userId: string, initializationId: string | null): Promise<void> {
-  await withTransaction(call.engine.driver, call.operation, async (tx) => {
+  await withTransaction(stepDriver(call.engine, 'connect'), call.operation, async (tx) => {
     await clearDiscarded(tx);
     await recordEvent(call, tx, { name: 'connected', userId, initializationId });
   });
@@ -113,7 +114,7 @@ async function connected(
 
 /** Step 1: from here on the local rows wait for the server's; what was unsent is set aside, or stays pending with `merge`. */
 async function beginReplacement(call: Call, userId: string, localData: LocalDataPolicy): Promise<Replacing> {
-  return withTransaction(call.engine.driver, call.operation, async (tx) => {
+  return withTransaction(stepDriver(call.engine, 'replacement'), call.operation, async (tx) => {
     await clearDiscarded(tx);
     await unfreezeOutbox(tx);
     if (localData === 'replace') await moveDirtyToDiscarded(tx);

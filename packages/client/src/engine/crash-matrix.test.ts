@@ -2,6 +2,9 @@ import { isSyncError } from '@oversync/protocol';
 import { describe, expect, it } from 'vitest';
 
 import type { SyncClient } from '../client.ts';
+import { FAULT_STEPS } from '../ports/fault-points.ts';
+import type { FaultPoint } from '../ports/fault-points.ts';
+import { SqliteFault } from '../ports/sqlite-fault.ts';
 import { FaultPlan, faultyDriver, faultyTransport } from './test-crash.ts';
 import type { Fate, RequestLoss } from './test-crash.ts';
 import { CRASH_SCENARIOS } from './test-crash-scenarios.ts';
@@ -12,6 +15,9 @@ import type { ClientChange, SavedWorld } from './test-crash-world.ts';
 
 /** What makes a client meet the fault of a plan. */
 type FaultKind = (plan: FaultPlan) => ClientChange;
+
+/** SQLite's code for a disk that fails. */
+const IO_ERROR = 10;
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -168,5 +174,52 @@ describe.each(CRASH_SCENARIOS)('[T40] [I14] $name', (scenario) => {
       http: (inner) => faultyTransport(inner, plan, loss),
     }));
     expect(count).toBeGreaterThanOrEqual(scenario.isLocal === true ? 0 : 1);
+  });
+
+  it('[T40] goes on when any fault point throws', async () => {
+    await surviveEverywhere(scenario, 'fails', (plan) => ({ faultPoints: (point) => meetAt(plan, point) }));
+    expect(reached.size).toBeGreaterThan(0);
+  });
+});
+
+/** Fault points that a scenario has come to. */
+const reached = new Set<FaultPoint>();
+
+function meetAt(plan: FaultPlan, point: FaultPoint): void {
+  reached.add(point);
+  if (plan.strikes()) plan.strike(() => new SqliteFault('io', IO_ERROR));
+}
+
+describe('fault points', () => {
+  it('[T40] every one is come to by a scenario', () => {
+    const moments = ['beforeTransaction', 'beforeCommit', 'afterCommit'];
+    const steps = FAULT_STEPS.flatMap((step) => moments.map((moment) => `${step}.${moment}`));
+    const all = new Set([...steps, 'push.beforeCommit', 'push.afterCommit', 'apply.afterPage']);
+    expect([...reached].toSorted()).toEqual([...all].toSorted());
+  });
+
+  it('[T40] may wait, and run SQL in the transaction that is open', async () => {
+    const world = new CrashWorld();
+    try {
+      const seen: unknown[] = [];
+      const client = world.open({
+        faultPoints: async (point, sql) => {
+          await Promise.resolve();
+          if (point === 'freeze.beforeCommit') seen.push(...(await sql.all('SELECT count(*) FROM _sync_outbox_rows')));
+          if (point === 'push.beforeCommit') await sql.run("UPDATE users SET name = 'meanwhile' WHERE id = 'a'");
+        },
+      });
+      await client.open();
+      await client.attach(world.userId);
+      world.sql("INSERT INTO users VALUES ('a', 'first')");
+      await client.pushPending();
+      expect(seen).toEqual([[1n]]);
+      expect(world.list('SELECT op FROM _sync_dirty_rows')).toEqual(['UPDATE']);
+      await client.sync();
+      expect(usersOf(world.server)).toEqual(['a=meanwhile']);
+      await client.close();
+    } finally {
+      world.close();
+    }
   });
 });

@@ -10,6 +10,7 @@ import { withTransaction } from '../store/transaction.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import { emitTables } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { recordEvent, unusedSourceId } from './transitions.ts';
 
 /** What stands in the way of a detach. */
@@ -30,7 +31,7 @@ interface DetachOutcome {
 
 /** client.md 5.5. Local only; one transaction, so a failure leaves everything as it was. */
 export async function runDetach(call: Call, discardPending: boolean): Promise<DetachResult> {
-  const { result, tables } = await withTransaction(call.engine.driver, call.operation, (tx) =>
+  const { result, tables } = await withTransaction(stepDriver(call.engine, 'detach'), call.operation, (tx) =>
     detachIn(call, tx, discardPending),
   );
   if (result.outcome === 'detached') call.engine.memory.isConnected = false;
@@ -76,7 +77,7 @@ async function blockedBy(tx: SqliteTx): Promise<BlockedByUnsynced | null> {
 
 /** client.md 5.6: removes triggers and sync tables, keeps the rows. The caller closes the client. */
 export async function runUninstall(call: Call, discardPending: boolean): Promise<UninstallResult> {
-  return withTransaction(call.engine.driver, call.operation, async (tx): Promise<UninstallResult> => {
+  return withTransaction(stepDriver(call.engine, 'uninstall'), call.operation, async (tx): Promise<UninstallResult> => {
     await dropNoOpRecords(tx, call.schema);
     const blocked = discardPending ? null : await blockedBy(tx);
     if (blocked !== null) return blocked;

@@ -5,6 +5,7 @@ import type { ClientState } from '../store/client-state.ts';
 import { openLocalSchema } from '../store/open-local-schema.ts';
 import { withOperationName } from './engine.ts';
 import type { CallOptions, Engine } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { acquireOwnership } from './ownership.ts';
 
 /** Result of `open`. */
@@ -36,7 +37,11 @@ async function firstOpen(engine: Engine, options: CallOptions): Promise<OpenResu
     lock: engine.options.ports.lock,
   });
   try {
-    const { schema, warnings, state } = await openLocalSchema(driver, engine.options.local, engine.http.random);
+    const { schema, warnings, state } = await openLocalSchema(
+      stepDriver(engine, 'open'),
+      engine.options.local,
+      engine.http.random,
+    );
     if (signal.aborted) throw new SyncError('aborted');
     Object.assign(memory, { phase: 'open', schema, warnings, ownership });
     return openResult(state);

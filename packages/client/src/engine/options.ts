@@ -8,6 +8,7 @@ import { systemClock, systemRandom } from '../ports/clock.ts';
 import type { Clock, Random } from '../ports/clock.ts';
 import { platformConnectivity } from '../ports/connectivity.ts';
 import type { Connectivity } from '../ports/connectivity.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { OwnershipLock } from '../ports/lock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { PlatformPorts } from '../ports/platform.ts';
@@ -44,6 +45,8 @@ export interface ClientPorts {
   /** An incremental SHA-256; the default is pure JavaScript, a native one is faster. */
   readonly sha256?: Sha256Factory;
   readonly logger?: Logger;
+  /** For tests: called around every durable step. Default: none, at no cost. */
+  readonly faultPoints?: FaultPoints;
   /** Whether a network is there; the background loop rests without one. */
   readonly connectivity?: Connectivity;
   /** Whether somebody looks; the background loop rests a while after nobody does. */
@@ -84,6 +87,9 @@ export interface SyncClientOptions<Name extends string = string> extends Partial
   readonly ports?: ClientPorts;
 }
 
+/** Ports that have no default. */
+type OptionalPort = 'lock' | 'channel' | 'faultPoints';
+
 /** Options after validation, every default filled in. */
 export interface ResolvedOptions extends NumberOptions {
   readonly driver: SqliteDriver;
@@ -99,7 +105,7 @@ export interface ResolvedOptions extends NumberOptions {
   readonly retryPolicy: RetryPolicy;
   readonly capacityRetryPolicy: CapacityRetryPolicy;
   readonly automatic: AutomaticOptions;
-  readonly ports: Required<Omit<ClientPorts, 'lock' | 'channel'>> & Pick<ClientPorts, 'lock' | 'channel'>;
+  readonly ports: Required<Omit<ClientPorts, OptionalPort>> & Pick<ClientPorts, OptionalPort>;
 }
 
 const PORT_NAMES: ReadonlySet<string> = new Set([
@@ -110,6 +116,7 @@ const PORT_NAMES: ReadonlySet<string> = new Set([
   'random',
   'sha256',
   'logger',
+  'faultPoints',
   'connectivity',
   'visibility',
   'channel',
@@ -168,6 +175,7 @@ function resolvePorts(ports: ClientPorts, platform: PlatformPorts): ResolvedOpti
     connectivity: ports.connectivity ?? platformConnectivity(),
     visibility: ports.visibility ?? platformVisibility(),
     ...(ports.channel === undefined ? {} : { channel: ports.channel }),
+    ...(ports.faultPoints === undefined ? {} : { faultPoints: ports.faultPoints }),
     ...(lock === undefined ? {} : { lock }),
   };
 }

@@ -18,6 +18,7 @@ import type { DeferReason, PulledBundle, QuarantineRef } from '../store/store-ty
 import { withTransaction } from '../store/transaction.ts';
 import { emitProgress, emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import type { RestoreReport } from './rebuild.ts';
 import { runRebuild } from './rebuild.ts';
 import { askServer, refusalError } from './server-requests.ts';
@@ -194,7 +195,7 @@ class PullRun {
   }
 
   async #stage(bundleSeq: bigint, firstRowOrdinal: number, rows: readonly CheckedRow[]): Promise<void> {
-    await withTransaction(this.#call.engine.driver, this.#call.operation, async (tx) => {
+    await withTransaction(stepDriver(this.#call.engine, 'spill'), this.#call.operation, async (tx) => {
       if (firstRowOrdinal === 0) await clearBundleStage(tx);
       await stageBundleRows(tx, bundleSeq, firstRowOrdinal, rows);
     });
@@ -217,7 +218,7 @@ class PullRun {
     const call = this.#call;
     if (call.signal.aborted) throw new SyncError('aborted');
     const { options } = call.engine;
-    const result = await applyBundles(call.engine.driver, call.schema, bundles, {
+    const result = await applyBundles(stepDriver(call.engine, 'pull'), call.schema, bundles, {
       page: { rowsMax: options.applyBatchRows, bytesMax: options.applyBatchBytes },
       quarantineMax: quarantineBudget(call),
       outcomeLimit: options.outcomeLimit,

@@ -12,6 +12,7 @@ import type { ConflictSummary, ResolveInput, ResolveResult, ServerConflict } fro
 import { CONFLICT_ATTEMPTS_MAX } from '../limits.ts';
 import { emitTables, noteConflicts, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 
 /** What one push call remembers about its conflicts. */
 export class ConflictBudget {
@@ -52,7 +53,12 @@ export class ConflictBudget {
 export async function resolvePushConflict(call: Call, refusal: Refusal, budget: ConflictBudget): Promise<void> {
   const conflicts = parsePushConflict(call.schema, refusal);
   budget.countRound();
-  const result = await resolveConflicts(call.engine.driver, call.schema, conflicts, resolveInput(call, 'push', budget));
+  const result = await resolveConflicts(
+    stepDriver(call.engine, 'conflict'),
+    call.schema,
+    conflicts,
+    resolveInput(call, 'push', budget),
+  );
   noteResolved(call, budget, result);
   if (!budget.isSpent) return;
   const { dirty } = await countPending(call.engine.driver);
@@ -62,7 +68,11 @@ export async function resolvePushConflict(call: Call, refusal: Refusal, budget: 
 
 /** Decides rows for which a newer server image has arrived, so that they cost no refused push. */
 export async function resolveContestedRows(call: Call, budget: ConflictBudget): Promise<void> {
-  noteResolved(call, budget, await resolveContested(call.engine.driver, call.schema, resolveInput(call, 'pull', budget)));
+  noteResolved(
+    call,
+    budget,
+    await resolveContested(stepDriver(call.engine, 'conflict'), call.schema, resolveInput(call, 'pull', budget)),
+  );
 }
 
 function noteResolved(call: Call, budget: ConflictBudget, result: ResolveResult): void {

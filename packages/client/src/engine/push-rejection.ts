@@ -12,6 +12,7 @@ import { isRecaptureDue, recaptureIfDue } from '../store/schema-change.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { refusalError } from './server-requests.ts';
 
 type Prepared = Extract<Outbox, { readonly state: 'prepared' }>;
@@ -114,10 +115,10 @@ async function unfreeze(
   why: { readonly code: string; readonly detail: string | null } | null,
 ): Promise<void> {
   if (row !== null && quarantineBudget(call) === 0) {
-    await withTransaction(call.engine.driver, call.operation, unfreezeOutbox);
+    await withTransaction(stepDriver(call.engine, 'rejection'), call.operation, unfreezeOutbox);
     throw new SyncError('quarantine_limit_reached', { details: { count: call.quarantined.length } });
   }
-  const ref = await withTransaction(call.engine.driver, call.operation, async (tx) => {
+  const ref = await withTransaction(stepDriver(call.engine, 'rejection'), call.operation, async (tx) => {
     await unfreezeOutbox(tx);
     return row === null || why === null ? null : quarantineDirtyRow(tx, call.schema, { ...row, origin: 'push', ...why });
   });

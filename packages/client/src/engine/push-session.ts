@@ -8,6 +8,7 @@ import { checkAlreadyCommitted, checkStaging } from '../rules/push-checks.ts';
 import { storeCommittedRemote } from '../store/outbox.ts';
 import { loadPushNote, savePushNote } from '../store/session-notes.ts';
 import { withTransaction } from '../store/transaction.ts';
+import { stepDriver } from './fault-points.ts';
 import { answerOf, reactToRefusal } from './push-refusal.ts';
 import type { Committed, OpenSession, StepOutcome, Upload } from './push-refusal.ts';
 import { askServer } from './server-requests.ts';
@@ -69,7 +70,7 @@ async function acceptCreate(upload: Upload, reply: PushSessionReply): Promise<St
 /** Makes a commit durable before anything else happens. */
 export function storeCommit(upload: Upload, reply: CommitReply): Promise<Committed> {
   const identity = { bundleSeq: reply.bundle_seq, bundleHash: reply.bundle_hash };
-  return storeCommittedRemote(upload.call.engine.driver, upload.outbox, identity);
+  return storeCommittedRemote(stepDriver(upload.call.engine, 'committed'), upload.outbox, identity);
 }
 
 /** Ends a session: deletes it on the server, only forgets it, or leaves it for the next call to continue. */

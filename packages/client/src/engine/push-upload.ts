@@ -11,6 +11,7 @@ import { attemptsAllowed, backoffDelayMs } from '../rules/retry.ts';
 import { loadOutboxChunk } from '../store/outbox.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
+import { reachPoint } from './fault-points.ts';
 import { reactToRefusal } from './push-refusal.ts';
 import type { Committed, OpenSession, Prepared, StepOutcome, Upload, UploadOutcome } from './push-refusal.ts';
 import { createSession, findOpenSession, settleSession, storeCommit } from './push-session.ts';
@@ -127,9 +128,11 @@ async function commit(upload: Upload, pushId: string): Promise<StepOutcome<Commi
   const { call, capabilities, outbox } = upload;
   const request = { sourceId: outbox.sourceId, capabilities, isRepeatable: false };
   try {
+    await reachPoint(call.engine, 'push.beforeCommit');
     const reply = await askServer(call, commitPushRequest(pushId), request, async (body) =>
       parseCommitReply(await readJsonBody(body)),
     );
+    await reachPoint(call.engine, 'push.afterCommit');
     if (reply.kind === 'refused') return reactToRefusal(upload, 'commit', reply.refusal);
     checkCommitIdentity(outbox, reply.value);
     return { kind: 'next', value: await storeCommit(upload, reply.value) };

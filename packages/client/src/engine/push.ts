@@ -13,6 +13,7 @@ import type { ConflictSummary, FreezeResult, QuarantineRef } from '../store/stor
 import { fetchCommittedRows } from './committed-rows.ts';
 import { emitTables, noteOutcomes, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { ConflictBudget, resolveContestedRows, resolvePushConflict } from './push-conflict.ts';
 import type { UploadOutcome } from './push-refusal.ts';
 import { RejectionPlan, settleRejection } from './push-rejection.ts';
@@ -88,7 +89,7 @@ class PushRun {
     const { options } = call.engine;
     const { limits } = this.#capabilities;
     const { pieceRows } = this.rejections;
-    const result = await freezeOutbox(call.engine.driver, call.schema, {
+    const result = await freezeOutbox(stepDriver(call.engine, 'freeze'), call.schema, {
       rowsMax: pieceRows ?? options.maxRowsPerPush,
       bytesMax: options.maxBytesPerPush,
       bundleRowsMax: limits.maxRowsPerBundle,
@@ -144,7 +145,7 @@ class PushRun {
     const call = this.#call;
     const bundle = await fetchCommittedRows(call, this.#capabilities, outbox);
     const { options } = call.engine;
-    const result = await replayCommittedBundle(call.engine.driver, call.schema, {
+    const result = await replayCommittedBundle(stepDriver(call.engine, 'replay'), call.schema, {
       outbox,
       bundle,
       page: { rowsMax: options.applyBatchRows, bytesMax: options.applyBatchBytes },

@@ -16,6 +16,7 @@ import type { SnapshotApplyResult } from '../store/store-types.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { emitProgress, emitTables, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
+import { reachPoint, stepDriver } from './fault-points.ts';
 import type { RemoteReport } from './pull.ts';
 import { askServer, fetchCapabilities, refusalError } from './server-requests.ts';
 import { endSession, stageSnapshot } from './snapshot-staging.ts';
@@ -112,7 +113,7 @@ export async function applyAndEnd(
   const rowsTotal = Number(session.rowCount);
   emitProgress(call, 'applying', { rowsDone: 0, rowsTotal });
   try {
-    const result = await applySnapshot(call.engine.driver, call.schema, {
+    const result = await applySnapshot(stepDriver(call.engine, 'apply'), call.schema, {
       pinned,
       session,
       target,
@@ -120,7 +121,10 @@ export async function applyAndEnd(
       quarantineMax: quarantineBudget(call),
       outcomeLimit: options.outcomeLimit,
       signal: call.signal,
-      onPage: (rowsDone) => emitProgress(call, 'applying', { rowsDone, rowsTotal }),
+      onPage: async (rowsDone, tx) => {
+        emitProgress(call, 'applying', { rowsDone, rowsTotal });
+        await reachPoint(call.engine, 'apply.afterPage', tx);
+      },
     });
     noteQuarantined(call, result.quarantined);
     emitTables(call, result.tables);
@@ -156,7 +160,7 @@ async function settlePreparedOutbox(call: Call, capabilities: ServerCapabilities
     await loseSource(call, 'source_sequence_changed', null);
     return;
   }
-  await storeCommittedRemote(call.engine.driver, outbox, {
+  await storeCommittedRemote(stepDriver(call.engine, 'committed'), outbox, {
     bundleSeq: reply.value.bundle_seq,
     bundleHash: reply.value.bundle_hash,
   });

@@ -16,6 +16,7 @@ import type { DiscardedRow, QuarantineKey, QuarantinePage, QuarantinedRow, Revie
 import { withTransaction } from '../store/transaction.ts';
 import { checkOpen, emitTables, noteQuarantined, quarantineBudget, runExclusive, runRead } from './engine.ts';
 import type { Call, CallOptions, Engine } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 
 /** Rows of a list when the caller names no number. */
 const PAGE_ROWS = 100;
@@ -65,8 +66,9 @@ export function outcomesOf(engine: Engine): Outcomes {
 }
 
 async function retryOne(call: Call, key: QuarantineKey): Promise<number> {
-  const { driver } = call.engine;
-  const retry = withTransaction(driver, call.operation, (tx) => retryQuarantined(tx, call.schema, key));
+  const retry = withTransaction(stepDriver(call.engine, 'quarantine'), call.operation, (tx) =>
+    retryQuarantined(tx, call.schema, key),
+  );
   return report(call, (await unlessConstraint(retry)) ?? NOTHING_RELEASED);
 }
 
@@ -85,7 +87,7 @@ async function retryAll(call: Call): Promise<number> {
 async function discardOne(call: Call, key: QuarantineKey): Promise<number> {
   const limits = { quarantineMax: quarantineBudget(call), outcomeLimit: call.engine.options.outcomeLimit };
   const discard = (restoresBy: 'write' | 'rebuild'): Promise<ReviewResult> =>
-    withTransaction(call.engine.driver, call.operation, (tx) =>
+    withTransaction(stepDriver(call.engine, 'quarantine'), call.operation, (tx) =>
       discardQuarantined(tx, call.schema, key, { restoresBy, ...limits }),
     );
   return report(call, (await unlessConstraint(discard('write'))) ?? (await discard('rebuild')));

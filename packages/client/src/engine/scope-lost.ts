@@ -6,6 +6,7 @@ import { loadSeedSource, saveSeedSource } from '../store/session-notes.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { connectScope } from './attach.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { fetchCapabilities } from './server-requests.ts';
 import { recordEvent, unusedSourceId } from './transitions.ts';
 
@@ -58,7 +59,7 @@ function reserveSeedSource(call: Call): Promise<string> {
  * expects every source to begin with bundle 1.
  */
 async function reseed(call: Call, sourceId: string, initializationId: string): Promise<void> {
-  await withTransaction(call.engine.driver, call.operation, async (tx) => {
+  await withTransaction(stepDriver(call.engine, 'reseed'), call.operation, async (tx) => {
     const { lifecycle } = await loadClientState(tx);
     await reseedLocalRows(tx, call.schema);
     await saveSeedSource(tx, null);

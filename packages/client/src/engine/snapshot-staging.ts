@@ -12,6 +12,7 @@ import { clearSnapshotStage, countStagedRows, stageSnapshotChunk } from '../stor
 import { withTransaction } from '../store/transaction.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { createSnapshotSession, fetchSnapshotChunk, retireSnapshotSession } from './snapshot-session.ts';
 
 /** What a snapshot is downloaded for. */
@@ -46,7 +47,7 @@ async function stageSession(call: Call, plan: SnapshotPlan, note: SnapshotSessio
   try {
     await stageChunks(download, plan, note);
     const session = stagedSession(note, true);
-    await withTransaction(call.engine.driver, call.operation, (tx) => plan.onSession(tx, session));
+    await withTransaction(stepDriver(call.engine, 'stage'), call.operation, (tx) => plan.onSession(tx, session));
     return session;
   } catch (error) {
     limit.abort();
@@ -90,7 +91,7 @@ async function beginSession(call: Call, plan: SnapshotPlan): Promise<SnapshotSes
     expiresAtMs: Date.parse(session.expires_at),
   };
   try {
-    await withTransaction(call.engine.driver, call.operation, async (tx) => {
+    await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
       await clearSnapshotStage(tx);
       await saveSnapshotNote(tx, note);
       await plan.onSession(tx, stagedSession(note, false));
@@ -159,7 +160,7 @@ function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: Sta
 async function storeChunk(call: Call, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): Promise<void> {
   const { rows } = chunk;
   const stagedByteCount = progress.byteCount + BigInt(chunk.byteCount);
-  await withTransaction(call.engine.driver, call.operation, async (tx) => {
+  await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
     await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), rows);
     await saveSnapshotNote(tx, { ...note, stagedByteCount });
   });

@@ -233,6 +233,17 @@ const PUSHES: readonly CrashScenario[] = [
     users: EDITED,
   },
   {
+    name: 'push of rows that triggers of the server change',
+    prepare: (world) =>
+      inStep(world, () => {
+        world.server.effect = (row) => (row['name'] === 'new' ? { ...row, name: 'changed by the server' } : row);
+        world.sql(EDITS);
+        return Promise.resolve();
+      }),
+    run: (client) => client.sync(),
+    users: ['a=mine', 'x=changed by the server', 'y=changed by the server'],
+  },
+  {
     name: 'push with a conflict and a row that the server refuses',
     prepare: (world) =>
       inStep(world, () => {
@@ -315,6 +326,20 @@ const SOURCES: readonly CrashScenario[] = COMBINATIONS.filter(({ outbox }) => ou
   run: (client) => client.rebuild(),
   users: [...outboxUsers(outbox, alsoDirty), 'late=late'].toSorted(),
 }));
+
+const RETIREMENT: CrashScenario = {
+  name: 'source that the server has retired, found by a push',
+  prepare: (world) =>
+    inStep(world, async (client) => {
+      await withOutbox(world, client, 'prepared', true);
+      world.server.retired.set((await client.sourceInfo()).currentSourceId, null);
+    }),
+  run: async (client) => {
+    await failing(client.sync());
+    await client.rebuild();
+  },
+  users: outboxUsers('prepared', true),
+};
 
 const DEPARTURES: readonly CrashScenario[] = [
   {
@@ -410,6 +435,7 @@ export const CRASH_SCENARIOS: readonly CrashScenario[] = [
   ...PULLS,
   ...CHECKPOINTS,
   ...SOURCES,
+  RETIREMENT,
   ...DEPARTURES,
   ...QUARANTINES,
   ...LOSSES,

@@ -8,6 +8,7 @@ import { isSyncError } from '@oversync/protocol';
 import { createSyncClient } from '../client.ts';
 import type { SyncClient } from '../client.ts';
 import { createNodeSqliteDriver } from '../drivers/node-sqlite.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { SqliteDriver } from '../ports/sqlite-driver.ts';
 import { eagerClock } from '../ports/test-clock.ts';
 import type { HttpTransport } from '../ports/transport.ts';
@@ -30,7 +31,7 @@ const ROUNDS_MAX = 8;
 export interface ClientChange {
   readonly driver?: (inner: SqliteDriver) => SqliteDriver;
   readonly http?: (inner: HttpTransport) => HttpTransport;
-  readonly options?: Partial<SyncClientOptions>;
+  readonly faultPoints?: FaultPoints;
 }
 
 /** A world as it was when its state had been reached. */
@@ -112,8 +113,11 @@ export class CrashWorld {
       maxRowsPerPush: 2,
       retryPolicy: { enabled: false },
       ...this.options,
-      ...change.options,
-      ports: { clock: eagerClock(), http: change.http?.(transport) ?? transport },
+      ports: {
+        clock: eagerClock(),
+        http: change.http?.(transport) ?? transport,
+        ...(change.faultPoints === undefined ? {} : { faultPoints: change.faultPoints }),
+      },
     });
   }
 

@@ -89,6 +89,8 @@ export class TestServer {
   isInitialized = false;
   lease: { readonly id: string; readonly sourceId: string } | null = null;
   snapshotTtlMs = 900_000;
+  /** What triggers of the server do to a pushed row. */
+  effect: (payload: JsonObject) => JsonObject = (payload) => payload;
   readonly retired = new Map<string, string | null>();
   readonly #tables: readonly { readonly table: string; readonly key: string }[];
   readonly #rows = new Map<string, StoredRow>();
@@ -104,9 +106,9 @@ export class TestServer {
   /** A server of its own in the same state. */
   clone(): TestServer {
     const copy = new TestServer(this.#tables);
-    const { features, limits, protocolVersion, retainedFloor, isInitialized, lease, snapshotTtlMs } = this;
+    const { features, limits, protocolVersion, retainedFloor, isInitialized, lease, snapshotTtlMs, effect } = this;
     Object.assign(copy, { features: { ...features }, limits: { ...limits } });
-    Object.assign(copy, { protocolVersion, retainedFloor, isInitialized, lease, snapshotTtlMs });
+    Object.assign(copy, { protocolVersion, retainedFloor, isInitialized, lease, snapshotTtlMs, effect });
     for (const [sourceId, successor] of this.retired) copy.retired.set(sourceId, successor);
     for (const [name, row] of this.#rows) copy.#rows.set(name, row);
     for (const [id, session] of this.#sessions) copy.#sessions.set(id, { ...session });
@@ -310,7 +312,8 @@ export class TestServer {
     this.#sessions.delete(id);
     this.isInitialized = true;
     this.lease = null;
-    return json(200, commitBody(this.#append(session.sourceId, session.sourceBundleId, session.hash, session.rows)));
+    const rows = session.rows.map((row) => ({ ...row, payload: row.payload === null ? null : this.effect(row.payload) }));
+    return json(200, commitBody(this.#append(session.sourceId, session.sourceBundleId, session.hash, rows)));
   }
 
   #conflictOf(row: BundleRow & { readonly base: bigint }, ordinal: number): readonly JsonObject[] {

@@ -7,6 +7,7 @@ import { insertSource, loadClientState, loadSource, saveLifecycle } from '../sto
 import type { CheckpointReason, LifecycleState, SourceRecoveryReason } from '../store/client-state.ts';
 import { withTransaction } from '../store/transaction.ts';
 import type { Call, Engine } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 
 /** Applies an event to the stored life cycle. Returns the state that is stored then. */
 export async function recordEvent(call: Call, tx: SqliteTx, event: LifecycleEvent): Promise<LifecycleState> {
@@ -18,7 +19,9 @@ export async function recordEvent(call: Call, tx: SqliteTx, event: LifecycleEven
 
 /** Stores that incremental history is lost; a reason that is stored already stays. */
 export async function loseCheckpoint(call: Call, reason: CheckpointReason): Promise<LifecycleState> {
-  return withTransaction(call.engine.driver, call.operation, (tx) => recordEvent(call, tx, { name: 'checkpointLost', reason }));
+  return withTransaction(stepDriver(call.engine, 'checkpoint'), call.operation, (tx) =>
+    recordEvent(call, tx, { name: 'checkpointLost', reason }),
+  );
 }
 
 /**
@@ -26,7 +29,7 @@ export async function loseCheckpoint(call: Call, reason: CheckpointReason): Prom
  * Throws `source_replacement_diverged`, and changes nothing, when the server names another successor than the reserved one.
  */
 export async function loseSource(call: Call, reason: SourceRecoveryReason, serverNamed: string | null): Promise<void> {
-  await withTransaction(call.engine.driver, call.operation, async (tx) => {
+  await withTransaction(stepDriver(call.engine, 'source'), call.operation, async (tx) => {
     const { lifecycle } = await loadClientState(tx);
     const reserved = lifecycle.name === 'source_recovery' ? lifecycle.replacementSourceId : null;
     if (reserved !== null && serverNamed !== null && reserved !== serverNamed) throw new SyncError('source_replacement_diverged');
@@ -38,7 +41,7 @@ export async function loseSource(call: Call, reason: SourceRecoveryReason, serve
 
 /** Stores that the seed lease is gone: anonymous again, every local row kept. */
 export async function loseInitialization(call: Call): Promise<void> {
-  await withTransaction(call.engine.driver, call.operation, (tx) => recordEvent(call, tx, { name: 'leaseLost' }));
+  await withTransaction(stepDriver(call.engine, 'lease'), call.operation, (tx) => recordEvent(call, tx, { name: 'leaseLost' }));
   call.engine.memory.isConnected = false;
 }
 

@@ -152,7 +152,7 @@ async function loadStagedRows(tx: SqliteTx, schema: LocalSchema, input: Snapshot
       const range = [table.wireName, BigInt(start), BigInt(end)];
       await tx.run(SAVE_STAGED_STATE, range);
       if (!keepsStage) await tx.run(UNSTAGE, range);
-      input.onPage?.(rowsDone);
+      await input.onPage?.(rowsDone, tx);
     }
   }
 }

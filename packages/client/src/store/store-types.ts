@@ -1,4 +1,5 @@
 import type { Sha256Factory } from '@oversync/protocol';
+import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { ConflictContext, Resolution, Resolver, RowOp } from '../rules/conflict-types.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { ClientState, Outbox, StagedSession } from './client-state.ts';
@@ -127,7 +128,7 @@ export interface SnapshotApplyInput {
   readonly outcomeLimit: number;
   readonly signal?: AbortSignal;
   /** Called after each applied page with the rows done so far. */
-  readonly onPage?: (rowsDone: number) => void;
+  readonly onPage?: (rowsDone: number, tx: SqliteTx) => void | Promise<void>;
 }
 
 export interface SnapshotApplyResult {

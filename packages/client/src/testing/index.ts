@@ -1,2 +1,3 @@
+export { FAULT_STEPS } from '../ports/fault-points.ts';
 export { sqliteDriverChecks } from './sqlite-driver-suite.ts';
 export type { DriverCheck } from './sqlite-driver-suite.ts';
