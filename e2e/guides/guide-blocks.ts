@@ -27,12 +27,21 @@ export function readGuide(guide: string): string {
 }
 
 export function readBlocks(guide: string): readonly GuideBlock[] {
-  return [...readGuide(guide).matchAll(/^```ts run\n([\s\S]*?)^```$/gm)].map((match) => splitBlock(match[1] ?? ''));
+  return findBlocks(readGuide(guide));
+}
+
+export function findBlocks(text: string): readonly GuideBlock[] {
+  return [...text.matchAll(/^```ts run\n([\s\S]*?)^```$/gm)].map((match) => splitBlock(match[1] ?? ''));
 }
 
 function splitBlock(code: string): GuideBlock {
-  const imports = /^(?:import [^;]*;\n)*/.exec(code)?.[0] ?? '';
+  const imports = /^(?:\/\/ .*\n)?(?:import [^;]*;\n)*/.exec(code)?.[0] ?? '';
   return { imports, body: code.slice(imports.length) };
+}
+
+/** What a page says that its code prints: the blocks of text behind the word `prints`. */
+export function findOutput(text: string): string {
+  return [...text.matchAll(/^prints\n\n```text\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? '').join('');
 }
 
 /** Names and modules of the value imports of a block, a default one as `default as name`; types vanish. */

@@ -1,11 +1,11 @@
 /** Compiles the code of the server guides as a reader's own compiler would. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { listGuides, readBlocks, ROOT } from './guide-blocks.ts';
+import { findBlocks, listGuides, readBlocks, ROOT } from './guide-blocks.ts';
 import { KNOWN_TYPES } from './run-guide.ts';
 
 const COMPILER = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -27,10 +27,18 @@ function compile(files: ReadonlyMap<string, string>): string {
     execFileSync(process.execPath, [COMPILER, '-p', folder], { cwd: folder, stdio: 'pipe' });
     return '';
   } catch (error) {
-    return error instanceof Error && 'stdout' in error ? String(error.stdout) : String(error);
+    return error instanceof Error && 'stdout' in error ? findOwnFaults(String(error.stdout)) : String(error);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Faults of the blocks; those of the packages are the affair of `npm run types`. */
+function findOwnFaults(output: string): string {
+  return output
+    .split('\n')
+    .filter((line) => /^[\w-]+\.ts\(/.test(line))
+    .join('\n');
 }
 
 function toModule(imports: string, body: string): string {
@@ -38,9 +46,13 @@ function toModule(imports: string, body: string): string {
 }
 
 test('the code of every guide compiles under strict rules, and a fault in it would be found', () => {
+  const pages = [
+    { name: 'readme', blocks: findBlocks(readFileSync(join(ROOT, 'README.md'), 'utf8')) },
+    ...listGuides().map((name) => ({ name, blocks: readBlocks(name) })),
+  ];
   const files = new Map(
-    listGuides().flatMap((guide) =>
-      readBlocks(guide).map(({ imports, body }, index) => [`${guide}-${String(index + 1)}.ts`, toModule(imports, body)] as const),
+    pages.flatMap(({ name, blocks }) =>
+      blocks.map(({ imports, body }, index) => [`${name}-${String(index + 1)}.ts`, toModule(imports, body)] as const),
     ),
   );
   expect(files.size).toBeGreaterThan(10);

@@ -1,5 +1,6 @@
 /** Runs the blocks of a guide in order, on a database of its own. */
 import { stripTypeScriptTypes } from 'node:module';
+import { format } from 'node:util';
 import { compileFunction } from 'node:vm';
 
 import { createTestDatabase } from '@oversync/dev-postgres/testing';
@@ -45,6 +46,8 @@ function resolveActor(request: Request) {
 const MODULES: Readonly<Record<string, () => Promise<object>>> = {
   '@electric-sql/pglite': () => import('@electric-sql/pglite'),
   '@opentelemetry/sdk-metrics': () => import('@opentelemetry/sdk-metrics'),
+  '@oversync/client': () => import('@oversync/client'),
+  '@oversync/client/node-sqlite': () => import('@oversync/client/node-sqlite'),
   '@oversync/samplesync-server-example': () => import('@oversync/samplesync-server-example'),
   '@oversync/server': () => import('@oversync/server'),
   '@oversync/server/node': () => import('@oversync/server/node'),
@@ -80,7 +83,7 @@ export async function runGuide(guide: string): Promise<readonly string[]> {
       registeredTables,
       resolveActor,
       server,
-      console: { log: (...values: unknown[]) => printed.push(values.map((value) => formatValue(value)).join(' ')) },
+      console: { log: (...values: unknown[]) => printed.push(format(...values)) },
     };
     for (const block of readBlocks(guide)) await runBlock(block, known);
     await server.close();
@@ -91,7 +94,8 @@ export async function runGuide(guide: string): Promise<readonly string[]> {
   }
 }
 
-async function runBlock({ imports, body }: GuideBlock, known: Readonly<Record<string, unknown>>): Promise<void> {
+/** Runs one block with its imports and the given names. */
+export async function runBlock({ imports, body }: GuideBlock, known: Readonly<Record<string, unknown>>): Promise<void> {
   const names = { ...known, ...(await loadImports(imports)) };
   const code = `return (async () => {${stripTypeScriptTypes(body)}})()`;
   const run: unknown = compileFunction(code, Object.keys(names)).call(undefined, ...Object.values(names));
@@ -111,10 +115,4 @@ async function loadImports(imports: string): Promise<Readonly<Record<string, unk
     }
   }
   return found;
-}
-
-function formatValue(value: unknown): string {
-  return typeof value === 'string'
-    ? value
-    : (JSON.stringify(value, (_name, part: unknown) => (typeof part === 'bigint' ? Number(part) : part)) ?? '');
 }
