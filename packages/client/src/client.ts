@@ -25,7 +25,7 @@ import type { PendingSyncStatus, SourceInfo, SyncStatus } from './engine/status.
 import { syncOnce } from './engine/sync-once.ts';
 import type { SyncOnceOptions, SyncOnceReport } from './engine/sync-once.ts';
 import { pullToStable, pushPending, rebuild, sync, syncThenDetach } from './engine/sync.ts';
-import type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
+import type { PauseState, SyncReport, SyncThenDetachReport } from './engine/sync.ts';
 import type { TableChangeListener } from './engine/table-changes.ts';
 import { repair, verify } from './engine/verify.ts';
 import type { RepairReport, VerifyOptions, VerifyReport } from './engine/verify.ts';
@@ -41,6 +41,11 @@ export interface AttachOptions extends CallOptions {
 export interface DiscardOptions extends CallOptions {
   /** Give unsent and quarantined rows up instead of being blocked by them. */
   readonly discardPending?: boolean;
+}
+
+export interface PausableOptions extends CallOptions {
+  /** Do nothing, with outcome `skipped_paused`, while the loop's uploads or downloads are paused. Default: explicit calls run. */
+  readonly respectPause?: boolean;
 }
 
 export interface RebuildOptions extends CallOptions {
@@ -64,9 +69,9 @@ export interface SyncClient<Name extends string = string> {
   /** Binds the database to a user. Without network for the user it is bound to already. */
   attach(userId: string, options?: AttachOptions): Promise<AttachResult>;
   /** Sends unsent rows, resolves conflicts, sets refused rows aside. */
-  pushPending(options?: CallOptions): Promise<PushReport>;
+  pushPending(options?: PausableOptions): Promise<PushReport>;
   /** Applies everything the server had committed when the call began. */
-  pullToStable(options?: CallOptions): Promise<RemoteReport>;
+  pullToStable(options?: PausableOptions): Promise<RemoteReport>;
   /** One push, then one pull. */
   sync(options?: CallOptions): Promise<SyncReport>;
   /** Replaces the local rows by a snapshot and keeps unsent changes. Rotates the source where the server demands it. */
@@ -106,10 +111,10 @@ export interface SyncClient<Name extends string = string> {
   start(options?: AutomaticOptions): LoopHandle;
   /** One sync, and a recovery where it needs one, within the time a platform grants to a background task. */
   syncOnce(options?: SyncOnceOptions): Promise<SyncOnceReport>;
-  /** Keeps the loop from uploading; explicit calls run. Not stored. */
+  /** Keeps the loop from uploading; explicit calls run unless they say `respectPause`. Not stored. */
   pauseUploads(): void;
   resumeUploads(): void;
-  /** Keeps the loop from downloading; explicit calls run. Not stored. */
+  /** Keeps the loop from downloading; explicit calls run unless they say `respectPause`. Not stored. */
   pauseDownloads(): void;
   resumeDownloads(): void;
   /** Calls `listener` once after each commit that changed rows, of this client, of the application, or of another tab. Returns the end. */
@@ -165,13 +170,16 @@ export function createSyncClient<const Name extends string = string>(options: Sy
   );
 }
 
-const NOT_PAUSED = { uploads: false, downloads: false } as const;
+function pausesFor({ pauses }: Automation, { respectPause = false }: PausableOptions): PauseState {
+  return { uploads: respectPause && pauses.areUploadsPaused, downloads: respectPause && pauses.areDownloadsPaused };
+}
 
 function clientOf<Name extends string>(engine: Engine, tableNames: readonly Name[]): SyncClient<Name> {
   const automation = new Automation(engine);
-  const close = async (): Promise<void> => {
-    await automation.close();
-    await closeEngine(engine);
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= automation.close().then(() => closeEngine(engine));
+    return closing;
   };
   return {
     ...automaticMethods(engine, automation),
@@ -181,8 +189,10 @@ function clientOf<Name extends string>(engine: Engine, tableNames: readonly Name
       return result;
     },
     attach: (userId, options = {}) => attach(engine, automation, userId, options),
-    pushPending: (options = {}) => runExclusive(engine, 'pushPending', options, (call) => pushPending(call, false)),
-    pullToStable: (options = {}) => runExclusive(engine, 'pullToStable', options, (call) => pullToStable(call, NOT_PAUSED)),
+    pushPending: (options = {}) =>
+      runExclusive(engine, 'pushPending', options, (call) => pushPending(call, pausesFor(automation, options).uploads)),
+    pullToStable: (options = {}) =>
+      runExclusive(engine, 'pullToStable', options, (call) => pullToStable(call, pausesFor(automation, options))),
     sync: (options = {}) => runExclusive(engine, 'sync', options, sync),
     rebuild: (options = {}) => runExclusive(engine, 'rebuild', options, (call) => rebuild(call, options.replacement)),
     verify: (options = {}) => runExclusive(engine, 'verify', options, (call) => verify(call, options)),

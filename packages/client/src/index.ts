@@ -1,10 +1,10 @@
 export { SyncError, isSyncError } from '@oversync/protocol';
 export type { ErrorCode, Recovery } from '@oversync/protocol';
 export { createSyncClient } from './client.ts';
-export type { AnyTable, AttachOptions, DiscardOptions, RebuildOptions, SyncClient } from './client.ts';
+export type { AnyTable, AttachOptions, DiscardOptions, PausableOptions, RebuildOptions, SyncClient } from './client.ts';
 export type { AttachResult, LocalDataPolicy } from './engine/attach.ts';
 export type { LoopHandle } from './engine/automatic/loop.ts';
-export type { LoopPending } from './engine/automatic/loop-operations.ts';
+export type { LoopPending, LoopProgress } from './engine/automatic/loop-operations.ts';
 export type { AutomaticOptions } from './engine/automatic/resolve-loop-options.ts';
 export type { LoopStatus } from './engine/automatic/status-board.ts';
 export type { BlockedByUnsynced, DetachResult, UninstallResult } from './engine/detach.ts';

@@ -157,6 +157,64 @@ describe('background loop of a client', () => {
     await device.client.close();
   });
 
+  test('[T107] an explicit call that respects the pause does nothing', async () => {
+    const { server, device, requests } = await scene();
+    await insertUser(device, 'a');
+    server.write([user('peer')]);
+    device.client.pauseUploads();
+    device.client.pauseDownloads();
+    expect(await device.client.pushPending({ respectPause: true })).toMatchObject({ outcome: 'skipped_paused', bundles: [] });
+    expect(await device.client.pullToStable({ respectPause: true })).toMatchObject({ outcome: 'skipped_paused' });
+    expect(requests()).toEqual([]);
+    device.client.resumeUploads();
+    expect(await device.client.pushPending({ respectPause: true })).toMatchObject({ outcome: 'committed' });
+    expect(await device.client.pullToStable({ respectPause: true })).toMatchObject({ outcome: 'skipped_paused' });
+    device.client.resumeDownloads();
+    expect(await device.client.pullToStable({ respectPause: true })).toMatchObject({ outcome: 'applied_incremental' });
+    await device.client.close();
+  });
+
+  test('[T113] the status tells how far a transfer is, whoever began it, and forgets it when it has ended', async () => {
+    const { server, clock, device } = await scene({ uploadLimit: 1, snapshotChunkRows: 1 });
+    const loop = device.client.start({ ...AUTO, bundleChangeWatchMode: 'off' });
+    await clock.settle();
+    const seen: string[] = [];
+    loop.subscribe(({ progress }) => {
+      const line = progress === null ? 'none' : `${progress.phase} ${progress.rowsDone ?? '?'} of ${progress.rowsTotal ?? '?'}`;
+      if (seen.at(-1) !== line) seen.push(line);
+    });
+    await device.client.write((tx) => tx.run("INSERT INTO users VALUES ('a', 'a'), ('b', 'b')"));
+    await clock.advance(250);
+    expect(seen).toEqual(expect.arrayContaining(['pushing 1 of 2', 'pushing 2 of 2', 'none']));
+    expect(loop.status.progress).toBeNull();
+    seen.length = 0;
+    server.write([user('c')]);
+    await device.client.rebuild();
+    expect(seen).toEqual(expect.arrayContaining(['staging 2 of 3', 'staging 3 of 3', 'applying 3 of 3']));
+    await clock.settle();
+    expect(loop.status.progress).toBeNull();
+    await device.client.close();
+  });
+
+  test('close() resolves for every caller at the end, not before', async () => {
+    const { server, clock, device } = await scene();
+    await insertUser(device, 'a');
+    const answering = Promise.withResolvers<void>();
+    server.override('pull', async (_request, answer) => {
+      await answering.promise;
+      return answer();
+    });
+    const pull = device.client.pullToStable().catch((error: unknown) => error);
+    await clock.settle();
+    const ended: string[] = [];
+    const closes = [1, 2].map((at) => device.client.close().then(() => ended.push(`close ${at}`)));
+    await pull.then(() => ended.push('pull'));
+    answering.resolve();
+    await Promise.all(closes);
+    expect(ended).toEqual(['pull', 'close 1', 'close 2']);
+    expect(await pull).toMatchObject({ code: 'client_closed' });
+  });
+
   test('[K13] a stream lives on while pulls fail, and the rows arrive when they succeed again', async () => {
     const { server, streams, clock, device } = await scene({ retryPolicy: { enabled: false } });
     const loop = device.client.start(AUTO);

@@ -10,7 +10,7 @@ import { fetchCapabilities } from '../server-requests.ts';
 import { loadPendingStatus } from '../status.ts';
 import { pullToStable, pushPending, rebuild } from '../sync.ts';
 import type { TableChanges } from '../table-changes.ts';
-import type { LoopOperations } from './loop-operations.ts';
+import type { LoopOperations, LoopProgress } from './loop-operations.ts';
 import type { PauseFlags } from './pause-flags.ts';
 
 /** What the loop shares with the client around it. */
@@ -58,6 +58,7 @@ export function createLoopOperations(setup: ClientOperationsSetup): LoopOperatio
     lastUserId: () => attachments.lastUserId,
     onAttachment: (listener) => attachments.subscribe(listener),
     onLocalWrite: (listener) => onLocalWrite(setup, listener),
+    onProgress: (listener) => onProgress(engine, listener),
     attach: async (userId, signal) => {
       const result = await runExclusive(engine, 'attach', waiting(signal), (call) => runAttach(call, userId, 'replace'));
       if (result.status === 'connected') return { status: 'connected' };
@@ -88,6 +89,20 @@ function onLocalWrite(setup: ClientOperationsSetup, listener: () => void): () =>
   return setup.changes.subscribe((change) => {
     const managed = new Set(setup.managedTables());
     if (change.origin === 'local' && change.tables.some((table) => managed.has(table))) listener();
+  });
+}
+
+/** Events tell how far an operation is, but not that it has ended: that is told by the turn it holds. */
+function onProgress(engine: Engine, listener: (progress: LoopProgress | null) => void): () => void {
+  let watched: Promise<void> | null = null;
+  return engine.events.subscribe((event) => {
+    if (event.type !== 'progress') return;
+    const { phase, rowsDone, rowsTotal } = event;
+    listener({ phase, ...(rowsDone === undefined ? {} : { rowsDone }), ...(rowsTotal === undefined ? {} : { rowsTotal }) });
+    const { running } = engine.memory;
+    if (running === null || running === watched) return;
+    watched = running;
+    void running.then(() => listener(null));
   });
 }
 

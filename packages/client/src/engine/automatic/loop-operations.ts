@@ -1,9 +1,14 @@
+import type { ProgressEvent } from '../events.ts';
+
 /** Unsent and refused rows, as the loop shows them. */
 export interface LoopPending {
   /** Dirty rows plus outbox rows. */
   readonly pendingRowCount: number;
   readonly quarantinedRowCount: number;
 }
+
+/** How far a transfer is: of the loop, or of a call of the application. */
+export type LoopProgress = Pick<ProgressEvent, 'phase' | 'rowsDone' | 'rowsTotal'>;
 
 export type LoopAttachResult =
   | { readonly status: 'connected' }
@@ -36,6 +41,8 @@ export interface LoopOperations {
   onAttachment(listener: (change: 'attached' | 'detached') => void): () => void;
   /** Calls `listener` after commits of the application that touched managed tables. Returns the function that ends it. */
   onLocalWrite(listener: () => void): () => void;
+  /** Calls `listener` with how far the running transfer is, and with `null` once its operation has ended. Returns the end. */
+  onProgress(listener: (progress: LoopProgress | null) => void): () => void;
   attach(userId: string, signal: AbortSignal): Promise<LoopAttachResult>;
   rebuild(signal: AbortSignal): Promise<void>;
   push(signal: AbortSignal): Promise<{ readonly hasCommitted: boolean }>;

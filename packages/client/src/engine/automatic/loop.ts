@@ -95,6 +95,7 @@ export class BackgroundLoop implements LoopHandle {
     this.#subscriptions = [
       operations.onAttachment((change) => this.#readiness.attachmentChanged(change)),
       operations.onLocalWrite(() => this.#localWrite()),
+      operations.onProgress((progress) => this.#board.update({ progress })),
     ];
     this.#pending.refresh();
     this.#readiness.begin();
@@ -268,6 +269,7 @@ export class BackgroundLoop implements LoopHandle {
     this.#surroundings.close();
     for (const unsubscribe of this.#subscriptions) unsubscribe();
     await Promise.all([this.#readiness.close(), this.#uploads.close(), this.#downloads.close(), this.#pending.close()]);
+    this.#board.update({ progress: null });
     this.#showState();
     if (error === null) this.#done.resolve();
     else this.#done.reject(error);

@@ -1,7 +1,7 @@
 import type { SyncError } from '@oversync/protocol';
 
 import type { LoopStateName } from '../../rules/loop-status.ts';
-import type { LoopPending } from './loop-operations.ts';
+import type { LoopPending, LoopProgress } from './loop-operations.ts';
 
 /** What the loop tells its observers. A new object after every change, the same one as long as nothing changed. */
 export interface LoopStatus extends LoopPending {
@@ -10,9 +10,18 @@ export interface LoopStatus extends LoopPending {
   readonly lastError: SyncError | null;
   /** Epoch milliseconds of the last upload or download that the server answered; `null` before the first. */
   readonly lastSyncedAt: number | null;
+  /** The transfer that is under way: rows done, of how many where that is known. `null` while there is none. */
+  readonly progress: LoopProgress | null;
 }
 
-const START: LoopStatus = { state: 'idle', lastError: null, lastSyncedAt: null, pendingRowCount: 0, quarantinedRowCount: 0 };
+const START: LoopStatus = {
+  state: 'idle',
+  lastError: null,
+  lastSyncedAt: null,
+  progress: null,
+  pendingRowCount: 0,
+  quarantinedRowCount: 0,
+};
 
 /** The parts of the loop that can fail on their own. */
 export type LoopPart = 'readiness' | 'uploads' | 'downloads';
@@ -61,9 +70,14 @@ function isEqual(a: LoopStatus, b: LoopStatus): boolean {
     a.state === b.state &&
     a.lastError === b.lastError &&
     a.lastSyncedAt === b.lastSyncedAt &&
+    isEqualProgress(a.progress, b.progress) &&
     a.pendingRowCount === b.pendingRowCount &&
     a.quarantinedRowCount === b.quarantinedRowCount
   );
+}
+
+function isEqualProgress(a: LoopProgress | null, b: LoopProgress | null): boolean {
+  return a?.phase === b?.phase && a?.rowsDone === b?.rowsDone && a?.rowsTotal === b?.rowsTotal;
 }
 
 function notify(listener: (status: LoopStatus) => void, status: LoopStatus): void {

@@ -1,6 +1,6 @@
 import { SyncError } from '@oversync/protocol';
 
-import type { LoopAttachResult, LoopOperations, LoopPending, WatchStream } from './loop-operations.ts';
+import type { LoopAttachResult, LoopOperations, LoopPending, LoopProgress, WatchStream } from './loop-operations.ts';
 
 type Pull = Awaited<ReturnType<LoopOperations['pull']>>;
 type Push = Awaited<ReturnType<LoopOperations['push']>>;
@@ -71,8 +71,18 @@ export class SimulatedClient implements LoopOperations {
   serverHead = 0;
   pulledHead = 0;
   readonly #attachmentListeners = new Set<(change: 'attached' | 'detached') => void>();
+  readonly #progressListeners = new Set<(progress: LoopProgress | null) => void>();
   readonly #writeListeners = new Set<() => void>();
   readonly #hanging = new Set<PromiseWithResolvers<'released'>>();
+
+  onProgress(listener: (progress: LoopProgress | null) => void): () => void {
+    this.#progressListeners.add(listener);
+    return () => this.#progressListeners.delete(listener);
+  }
+
+  report(progress: LoopProgress | null): void {
+    for (const listener of this.#progressListeners) listener(progress);
+  }
 
   isConnected(): boolean {
     return this.connected;
