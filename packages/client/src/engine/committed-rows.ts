@@ -12,27 +12,43 @@ import {
   COMMITTED_ROWS_BACKOFF_MS,
   ROW_TEXT_BYTES_MAX,
 } from '../limits.ts';
-import { checkIncomingRows } from '../rules/check-incoming.ts';
+import { checkIncomingRow, checkIncomingRows } from '../rules/check-incoming.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkCommittedPage } from '../rules/push-checks.ts';
 import { doublingDelayMs } from '../rules/retry.ts';
-import { clearBundleStage, stageBundleRows } from '../store/bundle-stage.ts';
+import { clearBundleStage, stageRowsAt } from '../store/bundle-stage.ts';
+import type { StagedRow } from '../store/bundle-stage.ts';
 import type { Outbox } from '../store/client-state.ts';
+import { FrozenMatch } from '../store/frozen-match.ts';
+import type { MatchedRun } from '../store/frozen-match.ts';
 import type { BundleRows } from '../store/store-types.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
+import { stepDriver } from './fault-points.ts';
 import { askServer, refusalError } from './server-requests.ts';
 import { loseCheckpoint } from './transitions.ts';
 
 type Committed = Extract<Outbox, { readonly state: 'committed_remote' }>;
 
+/** The verified rows of the own bundle. */
+export interface CommittedBundle {
+  /** Rows that the server has committed as they were frozen: the outbox holds them. */
+  readonly matched: readonly MatchedRun[];
+  /** The others. */
+  readonly bundle: BundleRows;
+}
+
 /**
- * Fetches the rows of the own committed bundle and verifies its hash (client.md 6.5). A bundle of one small page stays in memory, a larger
- * one lies in the stage when this returns.
+ * Fetches the rows of the own committed bundle and verifies its hash (client.md 6.5). Rows that differ from the frozen ones stay in memory
+ * when there is one small page, else they lie in the stage when this returns. Nothing of it outlives a crash: the rows are fetched again.
  */
-export async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, outbox: Committed): Promise<BundleRows> {
+export async function fetchCommittedRows(
+  call: Call,
+  capabilities: ServerCapabilities,
+  outbox: Committed,
+): Promise<CommittedBundle> {
   const limit = new AbortController();
   const download: Call = { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
   const pages = new CommittedPages(download, capabilities, outbox);
@@ -45,27 +61,27 @@ export async function fetchCommittedRows(call: Call, capabilities: ServerCapabil
   }
 }
 
-async function verifyPages(call: Call, outbox: Committed, pages: CommittedPages): Promise<BundleRows> {
+async function verifyPages(call: Call, outbox: Committed, pages: CommittedPages): Promise<CommittedBundle> {
   const hasher = new RowHasher(call.engine.options.ports.sha256);
-  let first: readonly CheckedRow[] | null = null;
+  const received = new ReceivedBundle(call, outbox);
   let rowCount: number | null = null;
   let rowsBefore = 0;
   let hasMore = true;
   while (hasMore) {
+    await received.expect(rowsBefore);
     const page = await pages.next();
     checkCommittedPage({ outbox, rowsBefore, rowCount }, { ...page, rowsInPage: page.rows.length });
     ({ hasMore, rowCount } = page);
     if (hasMore) pages.request(rowsBefore + page.rows.length);
-    page.rows.forEach((row, index) => hasher.addRow(hashedText(row, rowsBefore + index)));
-    const rows = checkIncomingRows(call.schema, page.rows);
-    if (rowsBefore === 0 && !hasMore && fitsInMemory(call, rows)) first = rows;
-    else await stagePage(call, outbox, rowsBefore, rows);
-    rowsBefore += rows.length;
+    const keys = page.rows.map(wireKeyText);
+    page.rows.forEach((row, index) => hasher.addRow(hashedText(row, keys[index] ?? '', rowsBefore + index)));
+    await received.stage(received.sort(page.rows, keys, rowsBefore, hasMore));
+    rowsBefore += page.rows.length;
     emitProgress(call, 'applying', { rowsDone: rowsBefore, rowsTotal: rowCount });
   }
   if (hasher.digestHex() !== outbox.bundleHash)
     throw new SyncError('bundle_hash_mismatch', { details: { bundleSeq: outbox.bundleSeq } });
-  return first === null ? { staged: true } : { rows: first };
+  return received;
 }
 
 /** One page ahead: a request runs while the page before it is verified and staged. Its failure is seen when its turn comes. */
@@ -102,12 +118,66 @@ class CommittedPages {
   }
 }
 
-function hashedText(row: ReceivedRow, ordinal: number): string {
+/** Sorts the rows of the pages into those that came back as they were sent and the others. */
+class ReceivedBundle implements CommittedBundle {
+  bundle: BundleRows = { rows: [] };
+  matched: readonly MatchedRun[] = [];
+  readonly #call: Call;
+  readonly #outbox: Committed;
+  readonly #match = new FrozenMatch();
+
+  constructor(call: Call, outbox: Committed) {
+    this.#call = call;
+    this.#outbox = outbox;
+  }
+
+  /** Reads what the next page is compared with, while the page is on its way. */
+  expect(rowsBefore: number): Promise<void> {
+    const { engine } = this.#call;
+    return this.#match.load(engine.driver, this.#outbox.sourceBundleId, rowsBefore, engine.options.downloadLimit);
+  }
+
+  /** Checks the rows of a page and returns those that have to be staged. */
+  sort(rows: readonly ReceivedRow[], keys: readonly string[], rowsBefore: number, hasMore: boolean): readonly StagedRow[] {
+    const { schema } = this.#call;
+    const compared = rows.map((row, index) => ({ ...row, wireKey: keys[index] ?? '' }));
+    const others = this.#match.unmatched(rowsBefore, compared);
+    if (rowsBefore === 0 && !hasMore && others.length > 0) {
+      const checked = checkIncomingRows(schema, rows);
+      if (fitsInMemory(this.#call, checked)) {
+        this.bundle = { rows: checked };
+        return [];
+      }
+    }
+    this.matched = this.#match.runs;
+    return others.flatMap((index) => {
+      const row = rows[index];
+      return row === undefined ? [] : [{ ordinal: rowsBefore + index, row: checkIncomingRow(schema, row) }];
+    });
+  }
+
+  async stage(rows: readonly StagedRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const { engine, operation } = this.#call;
+    const isFirst = !('staged' in this.bundle);
+    await withTransaction(stepDriver(engine, 'spill'), operation, async (tx) => {
+      if (isFirst) await clearBundleStage(tx);
+      await stageRowsAt(tx, this.#outbox.bundleSeq, rows);
+    });
+    this.bundle = { staged: true };
+  }
+}
+
+function wireKeyText(row: ReceivedRow): string {
+  return `{${quoteJson(row.keyColumn)}:${quoteJson(row.keyValue)}}`;
+}
+
+function hashedText(row: ReceivedRow, key: string, ordinal: number): string {
   return committedRowText(
     {
       schema: row.schema,
       table: row.table,
-      key: `{${quoteJson(row.keyColumn)}:${quoteJson(row.keyValue)}}`,
+      key,
       op: row.op,
       row_version: row.rowVersion,
       payload: canonicalPayloadText(row),
@@ -122,13 +192,6 @@ function fitsInMemory(call: Call, rows: readonly CheckedRow[]): boolean {
   let bytes = 0;
   for (const row of rows) bytes += row.payload?.length ?? 0;
   return bytes <= applyBatchBytes;
-}
-
-async function stagePage(call: Call, outbox: Committed, rowsBefore: number, rows: readonly CheckedRow[]): Promise<void> {
-  await withTransaction(call.engine.driver, call.operation, async (tx) => {
-    if (rowsBefore === 0) await clearBundleStage(tx);
-    await stageBundleRows(tx, outbox.bundleSeq, rowsBefore, rows);
-  });
 }
 
 async function fetchPage(

@@ -143,11 +143,12 @@ class PushRun {
 
   async #replay(outbox: Committed): Promise<boolean> {
     const call = this.#call;
-    const bundle = await fetchCommittedRows(call, this.#capabilities, outbox);
+    const { bundle, matched } = await fetchCommittedRows(call, this.#capabilities, outbox);
     const { options } = call.engine;
     const result = await replayCommittedBundle(stepDriver(call.engine, 'replay'), call.schema, {
       outbox,
       bundle,
+      matched,
       page: { rowsMax: options.applyBatchRows, bytesMax: options.applyBatchBytes },
       quarantineMax: quarantineBudget(call),
       outcomeLimit: options.outcomeLimit,

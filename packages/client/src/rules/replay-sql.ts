@@ -1,5 +1,5 @@
 import { payloadSql } from './capture-sql.ts';
-import type { LocalTable } from './local-schema.ts';
+import type { LocalColumn, LocalTable } from './local-schema.ts';
 import { quoteIdentifier } from './sql-text.ts';
 import { keyIsSql } from './row-sql.ts';
 import { tableSql } from './wire-sql.ts';
@@ -25,6 +25,59 @@ export function judgeUploadedSql(table: LocalTable): string {
     `WHERE p.table_name = ? AND CASE WHEN o.op = 'DELETE' THEN ${key} IS NOT NULL ` +
     `WHEN ${key} IS NULL THEN true ELSE ${payloadSql(table, 'x')} IS NOT o.local_payload ` +
     `OR (d.key_json IS NOT NULL AND d.payload IS NOT o.local_payload) END)`
+  );
+}
+
+/** What stands in the way of leaving a matched row alone, besides an edit of the live row. */
+export interface MatchedRisks {
+  readonly hasDirty: boolean;
+  readonly hasBases: boolean;
+  /** Every matched row is written, as if the server had changed it. */
+  readonly writesAll: boolean;
+}
+
+/**
+ * Version, source bundle id, first and last ordinal, table. Puts those matched rows into the page that have to be judged or written: the
+ * live row is not what was uploaded, the key has other records, or writing the wire form would change how a value is stored. The
+ * others hold the committed values already.
+ */
+export function pageFromMatchedSql(table: LocalTable, risks: MatchedRisks): string {
+  const key = `x.${quoteIdentifier(table.key.name)}`;
+  const isOther = [`${payloadSql(table, 'x')} IS NOT o.local_payload`, ...table.columns.map(isRewrittenSql)].join(' OR ');
+  const conditions = [
+    `CASE WHEN o.op = 'DELETE' THEN ${key} IS NOT NULL WHEN ${key} IS NULL THEN true ELSE ${isOther} END`,
+    ...(risks.hasDirty ? [recordExistsSql('_sync_dirty_rows')] : []),
+    ...(risks.hasBases ? [recordExistsSql('_oversync_row_bases')] : []),
+  ];
+  const isRisky = risks.writesAll || table.columns.some((column) => column.isJson) ? 'true' : conditions.join(' OR ');
+  return (
+    `INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version, payload, uploaded_ordinal) ` +
+    `SELECT o.row_ordinal, o.table_name, o.key_json, o.op, ?, o.wire_payload, o.row_ordinal FROM _sync_outbox_rows o ` +
+    `LEFT JOIN ${tableSql(table)} x ON x.${keyIsSql(table, 'o.key_json')} ` +
+    `WHERE o.source_bundle_id = ? AND o.row_ordinal BETWEEN ? AND ? AND o.table_name = ? AND (${isRisky})`
+  );
+}
+
+/** True for a value that is not stored as the wire form would be: an integer in a text column, a negative zero. */
+function isRewrittenSql(column: LocalColumn): string {
+  const value = `x.${quoteIdentifier(column.name)}`;
+  switch (column.kind) {
+    case 'integer':
+      return `typeof(${value}) NOT IN ('integer', 'null')`;
+    case 'real':
+      return `(typeof(${value}) NOT IN ('real', 'null') OR (${value} = 0 AND printf('%!.20g', ${value}) <> '0.0'))`;
+    case 'blob':
+    case 'uuidBlob':
+      return `typeof(${value}) NOT IN ('blob', 'null')`;
+    case 'text':
+      return `typeof(${value}) NOT IN ('text', 'null')`;
+  }
+}
+
+function recordExistsSql(recordTable: string): string {
+  return (
+    `EXISTS (SELECT 1 FROM ${recordTable} d WHERE d.schema_name = o.schema_name AND d.table_name = o.table_name ` +
+    `AND d.key_json = o.key_json)`
   );
 }
 

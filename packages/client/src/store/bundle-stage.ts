@@ -9,9 +9,24 @@ export async function stageBundleRows(
   firstOrdinal: number,
   rows: readonly CheckedRow[],
 ): Promise<void> {
-  const values = rows.map((row, index) => [
+  await stageRowsAt(
+    tx,
     bundleSeq,
-    BigInt(firstOrdinal + index),
+    rows.map((row, index) => ({ ordinal: firstOrdinal + index, row })),
+  );
+}
+
+/** A row of a bundle and its place in it. */
+export interface StagedRow {
+  readonly ordinal: number;
+  readonly row: CheckedRow;
+}
+
+/** Stages rows that do not follow each other. */
+export async function stageRowsAt(tx: SqliteTx, bundleSeq: bigint, rows: readonly StagedRow[]): Promise<void> {
+  const values = rows.map(({ ordinal, row }) => [
+    bundleSeq,
+    BigInt(ordinal),
     row.schema,
     row.table,
     row.keyJson,

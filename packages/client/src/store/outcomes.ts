@@ -1,4 +1,4 @@
-import type { SqliteTx } from '../ports/sqlite-driver.ts';
+import type { SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import type { RowOp } from '../rules/conflict-types.ts';
 import { keyJsonOf } from '../rules/check-incoming.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
@@ -6,6 +6,7 @@ import { wireKeyOf } from '../rules/wire-key.ts';
 import { bigintColumn, optionalTextColumn, textColumn } from './columns.ts';
 import { insertRows } from './insert-rows.ts';
 import { rowOp } from './outbox.ts';
+import { RECORD_MATCHED } from './replay.sql.ts';
 
 export type OutcomeName = 'accepted' | 'server_won' | 'merged' | 'kept_local' | 'rejected' | 'discarded';
 
@@ -29,6 +30,11 @@ export async function recordReplayOutcomes(tx: SqliteTx, schema: LocalSchema, bu
   if (limit === 0) return;
   await tx.run(RECORD_REPLAY, [schema.name, bundleSeq, BigInt(limit)]);
   await trim(tx, limit);
+}
+
+/** The same for rows that were left alone; `params` are those of the statement but for the limit. */
+export async function recordMatchedOutcomes(tx: SqliteTx, params: readonly SqlValue[], limit: number): Promise<void> {
+  if (limit > 0) await tx.run(RECORD_MATCHED, [...params, BigInt(limit)]);
 }
 
 export interface NewOutcome {

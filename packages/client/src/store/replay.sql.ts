@@ -12,6 +12,31 @@ ON o.source_bundle_id = (SELECT source_bundle_id FROM _sync_outbox_bundle) AND o
   AND o.table_name = b.table_name AND o.key_json = b.key_json
 WHERE b.bundle_seq = ? ORDER BY b.row_ordinal`;
 
+/** Source bundle id, first and last ordinal. Tables of the matched rows: name, is delete, first and last ordinal, rows. */
+export const MATCHED_TABLES = `
+SELECT table_name, op = 'DELETE', MIN(row_ordinal), MAX(row_ordinal), count(*) FROM _sync_outbox_rows
+WHERE source_bundle_id = ? AND row_ordinal BETWEEN ? AND ? GROUP BY table_name, op = 'DELETE'`;
+
+/** Matched rows that the page does not hold: the table has their values already. */
+const LEFT_ALONE = `source_bundle_id = ? AND row_ordinal BETWEEN ? AND ? AND row_ordinal NOT IN (SELECT ordinal FROM temp._oversync_page)`;
+
+/** Schema, version, source bundle id, first and last ordinal. Row state of the matched rows that were left alone. */
+export const SAVE_MATCHED_STATE = `
+INSERT INTO _sync_row_state(schema_name, table_name, key_json, row_version, deleted, updated_at)
+SELECT ?, table_name, key_json, ?, op = 'DELETE', strftime('%Y-%m-%dT%H:%M:%fZ','now') FROM _sync_outbox_rows WHERE ${LEFT_ALONE}
+ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET row_version = excluded.row_version, deleted = excluded.deleted,
+  updated_at = excluded.updated_at`;
+
+/** Schema, sequence, version, source bundle id, first and last ordinal, limit. Outcomes of the same rows. */
+export const RECORD_MATCHED = `
+INSERT INTO _oversync_outcomes(schema_name, table_name, key_json, op, outcome, bundle_seq, row_version)
+SELECT ?, table_name, key_json, op, 'accepted', ?, ? FROM _sync_outbox_rows WHERE ${LEFT_ALONE}
+ORDER BY row_ordinal DESC LIMIT ?`;
+
+/** First and last ordinal. Whether a matched key was committed a second time, at another place. */
+export const IS_MATCHED_TWICE = `
+SELECT EXISTS (SELECT 1 FROM temp._oversync_page WHERE uploaded_ordinal BETWEEN ? AND ? AND uploaded_ordinal <> ordinal)`;
+
 /** Whether rows are left whose place in the upload is not known. */
 export const HAS_UNMARKED = 'SELECT EXISTS (SELECT 1 FROM temp._oversync_page WHERE uploaded_ordinal IS NULL)';
 
@@ -20,8 +45,9 @@ export const MARK_UPLOADED = `
 UPDATE temp._oversync_page SET uploaded_ordinal = o.row_ordinal FROM _sync_outbox_rows o
 WHERE uploaded_ordinal IS NULL AND temp._oversync_page.table_name = o.table_name AND temp._oversync_page.key_json = o.key_json`;
 
-/** Tables of the committed rows, and how many rows each has. */
-export const COMMITTED_TABLES = 'SELECT table_name, count(*) FROM temp._oversync_page GROUP BY table_name';
+/** Tables of the rows in the page. */
+export const COMMITTED_TABLES = 'SELECT DISTINCT table_name FROM temp._oversync_page';
+export const COUNT_PAGE = 'SELECT count(*) FROM temp._oversync_page';
 export const COUNT_REQUEUED = 'SELECT count(*) FROM temp._oversync_page WHERE verdict = 3';
 
 /** Schema. Row state of the kept rows: the server has the committed version. */

@@ -22,6 +22,7 @@ import {
   ADVANCE_CHECKPOINT,
   CLEAR_LEASE,
   COMMITTED_TABLES,
+  COUNT_PAGE,
   COUNT_REQUEUED,
   DROP_ACCEPTED_DIRTY,
   DROP_REQUEUED_BASES,
@@ -33,6 +34,7 @@ import {
   UNEXPLAINED_ORDINALS,
 } from './replay.sql.ts';
 import { requestRebuild } from './quarantine.ts';
+import { MatchedRows } from './replay-matched.ts';
 import { QuarantineLog } from './set-aside.ts';
 import type { ReplayInput, ReplayResult } from './store-types.ts';
 import { beginApply, setApplyMode, translatingFaults } from './transaction.ts';
@@ -75,15 +77,20 @@ async function replay(tx: SqliteTx, schema: LocalSchema, input: ReplayInput, mod
   await checkOutbox(tx, input);
   await beginApply(tx);
   const log = new QuarantineLog(input.quarantineMax);
-  const pending = await loadCommitted(tx, schema, input);
-  const committed = await tx.all(COMMITTED_TABLES);
-  const tables = committed.map((row) => textColumn(row, 0));
-  const committedRowCount = committed.reduce((sum, row) => sum + countColumn(row, 1), 0);
+  const pending = await loadPending(tx);
+  const matched = new MatchedRows(tx, schema, input.outbox.sourceBundleId, input.matched ?? []);
+  const unmatchedCount = await loadCommitted(tx, schema, input);
+  const matchedTables = await matched.fillPage({ ...pending, writesAll: mode === 'careful' });
+  await finishPage(tx, schema, matched);
+  const committed = (await tx.all(COMMITTED_TABLES)).map((row) => textColumn(row, 0));
+  const tables = [...new Set([...committed, ...matchedTables])];
+  const committedRowCount = unmatchedCount + matched.rowCount;
   const contestedRowCount = await judgePage(tx, schema, { ...pending, hasFrozen: false });
   const hasEdits = await judgeUploaded(tx, schema, input, tables);
   const requeuedRowCount = hasEdits ? await requeue(tx, schema) : 0;
   if (pending.hasDirty) await tx.run(DROP_ACCEPTED_DIRTY, [schema.name]);
   const newer = pending.hasBases ? await loadNewerImages(tx, schema) : [];
+  await matched.save(input.outbox.bundleSeq, input.outcomeLimit);
   const written = mode === 'set' ? await writePage(tx, schema, pending) : await writePageCarefully(tx, schema, pending, log);
   await recordReplayOutcomes(tx, schema, input.outbox.bundleSeq, input.outcomeLimit);
   if (pending.hasDirty || requeuedRowCount > 0) await quarantineCascaded(tx, schema, written, 'push', log);
@@ -108,14 +115,20 @@ async function checkOutbox(tx: SqliteTx, input: ReplayInput): Promise<void> {
   if (!isSame) throw new SyncError('outbox_corrupt', { details: { rule: 'not_committed' } });
 }
 
-async function loadCommitted(tx: SqliteTx, schema: LocalSchema, input: ReplayInput): Promise<Pending> {
+/** Puts the rows that did not come back as they were sent into the page, and returns how many there are. */
+async function loadCommitted(tx: SqliteTx, schema: LocalSchema, input: ReplayInput): Promise<number> {
   await emptyPage(tx);
-  if ('staged' in input.bundle) {
-    await tx.run(PAGE_FROM_COMMITTED, [input.outbox.bundleSeq]);
-    await fillSqlPayloads(tx, schema);
-  } else await loadPage(tx, schema, input.bundle.rows);
-  if (countColumn(onlyRow(await tx.all(HAS_UNMARKED)), 0) === 1) await tx.run(MARK_UPLOADED);
-  return loadPending(tx);
+  if ('staged' in input.bundle) return (await tx.run(PAGE_FROM_COMMITTED, [input.outbox.bundleSeq])).changes;
+  await loadPage(tx, schema, input.bundle.rows);
+  return countColumn(onlyRow(await tx.all(COUNT_PAGE)), 0);
+}
+
+/** Finds the uploaded rows among those of the page. */
+async function finishPage(tx: SqliteTx, schema: LocalSchema, matched: MatchedRows): Promise<void> {
+  await fillSqlPayloads(tx, schema);
+  if (countColumn(onlyRow(await tx.all(HAS_UNMARKED)), 0) === 0) return;
+  await tx.run(MARK_UPLOADED);
+  if (await matched.isMatchedTwice()) throw new UnexplainedFailure();
 }
 
 /** True when rows were found that are no longer what was uploaded. */

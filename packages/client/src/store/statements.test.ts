@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { fillFreezePlanSql } from '../rules/freeze-sql.ts';
-import { judgeUploadedSql, livePayloadSql, livePayloadsSql, requeueSql } from '../rules/replay-sql.ts';
+import { judgeUploadedSql, livePayloadSql, livePayloadsSql, pageFromMatchedSql, requeueSql } from '../rules/replay-sql.ts';
 import { childrenSql, deleteOneSql, holdersSql, orphansSql, parkSql, upsertOneSql } from '../rules/row-sql.ts';
 import { tableTriggers } from '../rules/trigger-sql.ts';
 import * as clientState from './client-state.sql.ts';
@@ -42,6 +42,8 @@ describe('every statement can be prepared against the real schema', () => {
       intents.fillIntentsSql(schema),
       judgeUploadedSql(table),
       requeueSql(table),
+      pageFromMatchedSql(table, { hasDirty: true, hasBases: true, writesAll: false }),
+      pageFromMatchedSql(table, { hasDirty: false, hasBases: false, writesAll: true }),
       livePayloadSql(table),
       livePayloadsSql(table),
       upsertOneSql(table),

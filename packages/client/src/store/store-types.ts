@@ -3,6 +3,7 @@ import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { ConflictContext, Resolution, Resolver, RowOp } from '../rules/conflict-types.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { ClientState, Outbox, StagedSession } from './client-state.ts';
+import type { MatchedRun } from './frozen-match.ts';
 
 /** Bounds of one page of rows: whichever is reached first; a single row always fits. */
 export interface PageBounds {
@@ -70,7 +71,10 @@ export type BundleRows = { readonly rows: readonly CheckedRow[] } | { readonly s
 export interface ReplayInput {
   /** The committed outbox that the rows belong to; compared with the stored one inside the transaction. */
   readonly outbox: Extract<Outbox, { readonly state: 'committed_remote' }>;
+  /** The committed rows, all of them or those that are not in `matched`. */
   readonly bundle: BundleRows;
+  /** Rows that the server has committed as they were frozen. */
+  readonly matched?: readonly MatchedRun[];
   readonly page: PageBounds;
   readonly quarantineMax: number;
   readonly outcomeLimit: number;
