@@ -21,7 +21,8 @@ export const stages: Benchmark = {
       rawInserts(sandbox, all, ''),
       freezeCase(sandbox, all),
       ...snapshotCases(sandbox, all),
-      replayCase(sandbox, all),
+      replayCase(sandbox, all, ''),
+      replayCase(sandbox, all, 'changed by the server'),
       pullCase(sandbox, all, 100, ''),
       rawInserts(sandbox, few, 'few'),
       pullCase(sandbox, few, 1, 'few'),
@@ -58,47 +59,51 @@ function freezeCase(sandbox: Sandbox, rows: readonly BenchRow[]): AnyCase {
 
 function snapshotCases(sandbox: Sandbox, rows: readonly BenchRow[]): readonly AnyCase[] {
   const chunks = snapshotChunks(rows);
-  const open = () => StoreDevice.open(sandbox.newFile('snapshot'));
-  return [
-    defineCase({
-      name: 'stage (read chunks, check, store)',
-      prepare: open,
-      run: (device) => device.stageSnapshot(chunks),
-      finish: (device) => device.close(),
-    }),
-    defineCase({
-      name: 'apply (stage to table and row state)',
-      prepare: async () => {
-        const device = await open();
-        await device.stageSnapshot(chunks);
-        return device;
-      },
-      run: (device) => device.applySnapshot(rows.length),
-      finish: (device) => device.close(),
-    }),
-    defineCase({
-      name: 'stage + apply',
-      prepare: open,
-      run: async (device) => {
-        await device.stageSnapshot(chunks);
-        await device.applySnapshot(rows.length);
-      },
-      finish: (device) => device.close(),
-    }),
-  ];
+  return (['file', 'database'] as const).flatMap((place) => {
+    const open = () => StoreDevice.open(sandbox.newFile('snapshot'));
+    const close = (device: StoreDevice) => device.close();
+    return [
+      defineCase({
+        name: `stage in ${PLACE_NAMES[place]} (read chunks, check, store)`,
+        prepare: open,
+        run: (device) => device.stageSnapshot(chunks, place),
+        finish: close,
+      }),
+      defineCase({
+        name: `apply from ${PLACE_NAMES[place]} (to table and row state)`,
+        prepare: async () => {
+          const device = await open();
+          await device.stageSnapshot(chunks, place);
+          return device;
+        },
+        run: (device) => device.applySnapshot(rows.length, place),
+        finish: close,
+      }),
+      defineCase({
+        name: `stage + apply, ${PLACE_NAMES[place]}`,
+        prepare: open,
+        run: async (device) => {
+          await device.stageSnapshot(chunks, place);
+          await device.applySnapshot(rows.length, place);
+        },
+        finish: close,
+      }),
+    ];
+  });
 }
 
-function replayCase(sandbox: Sandbox, rows: readonly BenchRow[]): AnyCase {
-  const committed = checkedRows(rows);
+const PLACE_NAMES = { file: 'a file', database: 'the database' } as const;
+
+function replayCase(sandbox: Sandbox, rows: readonly BenchRow[], change: string): AnyCase {
+  const committed = checkedRows(change === '' ? rows : rows.map((row) => ({ ...row, name: `${row.name} ${change}` })));
   return defineCase({
-    name: 'replay of an own push',
+    name: `replay of an own push, rows ${change === '' ? 'as they were sent' : change}`,
     prepare: async () => {
       const device = await StoreDevice.open(sandbox.newFile('replay'));
       insertInOneTransaction(device.driver.database, rows);
-      const outbox = await device.commit(await device.freeze());
-      return { device, outbox, bundle: await device.stageCommitted(committed) };
+      return { device, outbox: await device.commit(await device.freeze()) };
     },
-    run: ({ device, outbox, bundle }) => device.replay(outbox, bundle),
+    run: ({ device, outbox }) => device.replay(outbox, committed),
     finish: ({ device }) => device.close(),
   });
 }

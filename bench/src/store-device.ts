@@ -2,21 +2,30 @@
  * A device without a network: the stages of the client are called one by one, so that each can be compared with raw inserts. They are
  * not part of what the package exports, hence the relative imports.
  */
+import type { StageFile } from '@oversync/client';
 import { createNodeSqliteDriver, type NodeSqliteDriver } from '@oversync/client/node-sqlite';
 
 import { readSnapshotChunk } from '../../packages/client/src/http/snapshot-chunk.ts';
 import type { CheckedRow } from '../../packages/client/src/rules/incoming-row.ts';
 import type { LocalSchema } from '../../packages/client/src/rules/local-schema.ts';
 import { applyBundles } from '../../packages/client/src/store/apply-bundles.ts';
-import { stageBundleRows } from '../../packages/client/src/store/bundle-stage.ts';
+import { stageRowsAt } from '../../packages/client/src/store/bundle-stage.ts';
 import { loadClientState, type Outbox, saveLifecycle } from '../../packages/client/src/store/client-state.ts';
 import { freezeOutbox } from '../../packages/client/src/store/freeze.ts';
+import { FrozenMatch } from '../../packages/client/src/store/frozen-match.ts';
 import { openLocalSchema } from '../../packages/client/src/store/open-local-schema.ts';
 import { storeCommittedRemote } from '../../packages/client/src/store/outbox.ts';
 import { replayCommittedBundle } from '../../packages/client/src/store/replay.ts';
 import { applySnapshot } from '../../packages/client/src/store/snapshot-apply.ts';
 import { stageSnapshotChunk } from '../../packages/client/src/store/snapshot-stage.ts';
-import type { BundleRows } from '../../packages/client/src/store/store-types.ts';
+import {
+  completeStageFile,
+  createStageFile,
+  largestPayload,
+  removeStageFile,
+  stageRowsInFile,
+  type StagePlace,
+} from '../../packages/client/src/store/stage-file.ts';
 import { SQLITE_TABLE } from './baselines.ts';
 import type { BenchRow } from './bench-rows.ts';
 import { encodeWirePayload } from './wire-push.ts';
@@ -95,18 +104,23 @@ export class StoreDevice {
     return storeCommittedRemote(this.driver, outbox, { bundleSeq: 1n, bundleHash: outbox.requestHash });
   }
 
-  /** Stages the rows that the server committed, page by page. */
-  async stageCommitted(rows: readonly CheckedRow[]): Promise<BundleRows> {
+  /** Compares the rows that the server committed with the frozen ones, page by page, stages the others and replays. */
+  async replay(outbox: Committed, rows: readonly CheckedRow[]): Promise<void> {
+    const match = new FrozenMatch(this.#schema);
     for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
-      await this.driver.transaction('immediate', (tx) => stageBundleRows(tx, 1n, start, rows.slice(start, start + CHUNK_ROWS)));
+      const page = rows.slice(start, start + CHUNK_ROWS);
+      await match.load(this.driver, outbox.sourceBundleId, start, page.length);
+      const others = match.unmatched(
+        start,
+        page.map((row) => ({ ...row, wireKey: row.keyJson })),
+      );
+      const staged = others.flatMap((index) => page.slice(index, index + 1).map((row) => ({ ordinal: start + index, row })));
+      if (staged.length > 0) await this.driver.transaction('immediate', (tx) => stageRowsAt(tx, outbox.bundleSeq, staged));
     }
-    return { staged: true };
-  }
-
-  async replay(outbox: Committed, bundle: BundleRows): Promise<void> {
     await replayCommittedBundle(this.driver, this.#schema, {
       outbox,
-      bundle,
+      bundle: { staged: true },
+      matched: match.runs,
       page: PAGE,
       quarantineMax: QUARANTINE_MAX,
       outcomeLimit: OUTCOMES_MAX,
@@ -114,25 +128,39 @@ export class StoreDevice {
   }
 
   /** Reads, checks and stages the chunks of a snapshot, each in a transaction of its own. */
-  async stageSnapshot(chunks: readonly string[]): Promise<void> {
+  async stageSnapshot(chunks: readonly string[], place: StagePlace): Promise<void> {
+    if (place === 'file' && !(await createStageFile(this.driver, this.#stageFile(), this.#schema))) throw new Error('no stage');
     let staged = 0;
+    let payloadBytesMax = 0;
     for (const chunk of chunks) {
       const { rows } = await readSnapshotChunk(bodyOf(chunk), this.#schema, 4 * 1024 * 1024);
       const after = BigInt(staged);
-      await this.driver.transaction('immediate', (tx) => stageSnapshotChunk(tx, SNAPSHOT_ID, after, rows));
+      if (place === 'file') await this.driver.transaction('deferred', (tx) => stageRowsInFile(tx, this.#schema, rows));
+      else await this.driver.transaction('immediate', (tx) => stageSnapshotChunk(tx, SNAPSHOT_ID, after, rows));
+      payloadBytesMax = largestPayload(rows, payloadBytesMax);
       staged += rows.length;
     }
+    if (place === 'database') return;
+    await completeStageFile(this.driver, { snapshotId: SNAPSHOT_ID, rowCount: BigInt(staged) }, payloadBytesMax);
   }
 
-  async applySnapshot(rowCount: number): Promise<void> {
-    await applySnapshot(this.driver, this.#schema, {
+  async applySnapshot(rowCount: number, place: StagePlace): Promise<void> {
+    const input = {
       pinned: await loadClientState(this.driver),
       session: { snapshotId: SNAPSHOT_ID, bundleSeq: 1n, rowCount: BigInt(rowCount), byteCount: 0n, isComplete: true },
       target: { userId: USER_ID, sourceId: SOURCE_ID },
       page: SNAPSHOT_PAGE,
       quarantineMax: QUARANTINE_MAX,
       outcomeLimit: OUTCOMES_MAX,
-    });
+    };
+    await applySnapshot(this.driver, this.#schema, input, place);
+    if (place === 'file') await removeStageFile(this.driver, this.#stageFile());
+  }
+
+  #stageFile(): StageFile {
+    const file = this.driver.platform?.stageFile;
+    if (file === undefined) throw new Error('a database in a file has a place for the stage');
+    return file;
   }
 
   /** Applies pulled bundles of `bundleRows` rows; as many at once as a pull hands over. */
@@ -184,7 +212,7 @@ export function snapshotChunks(rows: readonly BenchRow[]): string[] {
 function bodyOf(text: string): { readonly byteCount: number; read(): Promise<string | null>; cancel(): void } {
   let rest: string | null = text;
   return {
-    byteCount: text.length,
+    byteCount: Buffer.byteLength(text),
     read: () => {
       const piece = rest;
       rest = null;

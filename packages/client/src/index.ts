@@ -49,6 +49,7 @@ export type { NamedRows, SqlValue, SqliteDriver, SqliteTx } from './ports/sqlite
 export { SqliteFault, isConstraintFault, sqliteFaultKind } from './ports/sqlite-fault.ts';
 export type { SqliteFaultKind } from './ports/sqlite-fault.ts';
 export type { PlatformPorts } from './ports/platform.ts';
+export type { StageFile } from './ports/stage-file.ts';
 export type { GzipBytes, HttpTransport } from './ports/transport.ts';
 export { alwaysVisible } from './ports/visibility.ts';
 export type { Visibility } from './ports/visibility.ts';

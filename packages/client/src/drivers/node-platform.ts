@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 
 import type { Sha256Factory } from '@oversync/protocol';
 
 import type { PlatformPorts } from '../ports/platform.ts';
+import type { StageFile } from '../ports/stage-file.ts';
 import type { GzipBytes } from '../ports/transport.ts';
 import { createNodeOwnershipLock } from './node-ownership-lock.ts';
 
@@ -25,8 +27,20 @@ const sha256: Sha256Factory = () => {
   };
 };
 
-/** What Node does better than the portable defaults. `databaseFile` is `null` for a database in memory, which needs no lock. */
+/** Beside the database, so that it has its owner, its rights and its room. */
+function stageFileOf(databaseFile: string): StageFile {
+  const path = `${databaseFile}-oversync-stage`;
+  return {
+    path,
+    remove: async () => {
+      await Promise.all([path, `${path}-journal`, `${path}-wal`, `${path}-shm`].map((file) => rm(file, { force: true })));
+    },
+  };
+}
+
+/** What Node does better than the portable defaults. `databaseFile` is `null` for a database in memory, which needs no lock and no file. */
 export function createNodePlatform(databaseFile: string | null): PlatformPorts {
   const ports = { sha256, gzip: gzipBytes };
-  return databaseFile === null ? ports : { ...ports, lock: createNodeOwnershipLock(databaseFile) };
+  if (databaseFile === null) return ports;
+  return { ...ports, lock: createNodeOwnershipLock(databaseFile), stageFile: stageFileOf(databaseFile) };
 }

@@ -18,6 +18,8 @@ import { applyAndEnd } from './rebuild.ts';
 import type { RestoreReport } from './rebuild.ts';
 import { askServer, fetchCapabilities, refusalError } from './server-requests.ts';
 import { stageSnapshot } from './snapshot-staging.ts';
+import type { StagedSnapshot } from './snapshot-staging.ts';
+import { findCompleteStage } from './stage-place.ts';
 import { loadSyncStatus } from './status.ts';
 import type { SyncStatus } from './status.ts';
 import { recordEvent } from './transitions.ts';
@@ -128,9 +130,10 @@ async function beginReplacement(call: Call, userId: string, localData: LocalData
 async function finishReplacement(call: Call, replacing: Replacing): Promise<AttachResult> {
   const { sourceId, targetUserId: userId, staged } = replacing;
   const before = await loadClientState(call.engine.driver);
-  const session = staged !== null && staged.isComplete ? staged : await stageReplacement(call, sourceId);
-  const pinned = { ...before, lifecycle: { ...replacing, staged: session } };
-  const result = await applyAndEnd(call, { sourceId }, session, pinned, { userId, sourceId });
+  const place = staged !== null && staged.isComplete ? await findCompleteStage(call, staged) : null;
+  const complete = staged !== null && place !== null ? { session: staged, place } : await stageReplacement(call, sourceId);
+  const pinned = { ...before, lifecycle: { ...replacing, staged: complete.session } };
+  const result = await applyAndEnd(call, { sourceId }, complete, pinned, { userId, sourceId });
   call.engine.memory.isConnected = true;
   return {
     status: 'connected',
@@ -141,7 +144,7 @@ async function finishReplacement(call: Call, replacing: Replacing): Promise<Atta
   };
 }
 
-async function stageReplacement(call: Call, sourceId: string): Promise<NonNullable<Replacing['staged']>> {
+async function stageReplacement(call: Call, sourceId: string): Promise<StagedSnapshot> {
   const capabilities = await fetchCapabilities(call, sourceId);
   return stageSnapshot(call, {
     kind: 'remote_replace',

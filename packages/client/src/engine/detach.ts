@@ -11,6 +11,7 @@ import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import { emitTables } from './engine.ts';
 import type { Call } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
+import { dropStageFile } from './stage-place.ts';
 import { recordEvent, unusedSourceId } from './transitions.ts';
 
 /** What stands in the way of a detach. */
@@ -34,7 +35,10 @@ export async function runDetach(call: Call, discardPending: boolean): Promise<De
   const { result, tables } = await withTransaction(stepDriver(call.engine, 'detach'), call.operation, (tx) =>
     detachIn(call, tx, discardPending),
   );
-  if (result.outcome === 'detached') call.engine.memory.isConnected = false;
+  if (result.outcome === 'detached') {
+    call.engine.memory.isConnected = false;
+    await dropStageFile(call.engine);
+  }
   emitTables(call, tables);
   return result;
 }
@@ -77,11 +81,17 @@ async function blockedBy(tx: SqliteTx): Promise<BlockedByUnsynced | null> {
 
 /** client.md 5.6: removes triggers and sync tables, keeps the rows. The caller closes the client. */
 export async function runUninstall(call: Call, discardPending: boolean): Promise<UninstallResult> {
-  return withTransaction(stepDriver(call.engine, 'uninstall'), call.operation, async (tx): Promise<UninstallResult> => {
-    await dropNoOpRecords(tx, call.schema);
-    const blocked = discardPending ? null : await blockedBy(tx);
-    if (blocked !== null) return blocked;
-    await uninstall(tx, call.schema);
-    return { outcome: 'uninstalled' };
-  });
+  const uninstalled = await withTransaction(
+    stepDriver(call.engine, 'uninstall'),
+    call.operation,
+    async (tx): Promise<UninstallResult> => {
+      await dropNoOpRecords(tx, call.schema);
+      const blocked = discardPending ? null : await blockedBy(tx);
+      if (blocked !== null) return blocked;
+      await uninstall(tx, call.schema);
+      return { outcome: 'uninstalled' };
+    },
+  );
+  if (uninstalled.outcome === 'uninstalled') await dropStageFile(call.engine);
+  return uninstalled;
 }

@@ -7,6 +7,7 @@ import { withOperationName } from './engine.ts';
 import type { CallOptions, Engine } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
 import { acquireOwnership } from './ownership.ts';
+import { dropStaleStageFile } from './stage-place.ts';
 
 /** Result of `open`. */
 export interface OpenResult {
@@ -42,6 +43,7 @@ async function firstOpen(engine: Engine, options: CallOptions): Promise<OpenResu
       engine.options.local,
       engine.http.random,
     );
+    await dropStaleStageFile(engine);
     if (signal.aborted) throw new SyncError('aborted');
     Object.assign(memory, { phase: 'open', schema, warnings, ownership });
     return openResult(state);

@@ -73,6 +73,12 @@ export interface SyncClientOptions<Name extends string = string> extends Partial
   readonly transitionWrites?: 'capture' | 'reject';
   /** What to do when the server has forgotten the scope. */
   readonly onScopeLost?: 'fail' | 'reseed';
+  /**
+   * Where a snapshot waits until all of it is there. `file`: in a file beside the database, if the driver can, which takes half the time
+   * and never lets the database grow beyond what it has to hold; a download that a kill has interrupted begins anew. `database`: inside
+   * the database, where such a download goes on. Default: `file`.
+   */
+  readonly snapshotStage?: 'file' | 'database';
   /** Called after rows were set aside, with what and why; also by the background loop. Must not throw; what it throws is logged. */
   readonly onRejected?: (rows: readonly QuarantineRef[]) => void;
   /** Called after conflicts were resolved, with how. As `onRejected`. */
@@ -99,6 +105,7 @@ export interface ResolvedOptions extends NumberOptions {
   readonly resolver: Resolver | null;
   readonly pullWithPending: 'rebase' | 'reject';
   readonly onScopeLost: 'fail' | 'reseed';
+  readonly snapshotStage: 'file' | 'database';
   readonly ownership: 'reject' | 'wait';
   readonly onRejected: ((rows: readonly QuarantineRef[]) => void) | null;
   readonly onConflict: ((conflicts: readonly ConflictSummary[]) => void) | null;
@@ -154,6 +161,7 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
     onConflict: options.onConflict ?? null,
     pullWithPending: resolveChoice(options.pullWithPending, ['rebase', 'reject'], 'pullWithPending'),
     onScopeLost: resolveChoice(options.onScopeLost, ['fail', 'reseed'], 'onScopeLost'),
+    snapshotStage: resolveChoice(options.snapshotStage, ['file', 'database'], 'snapshotStage'),
     ownership: resolveChoice(options.ownership, ['reject', 'wait'], 'ownership'),
     retryPolicy: resolveRetryPolicy(options.retryPolicy),
     capacityRetryPolicy: resolveCapacityPolicy(options.snapshotCapacityRetryPolicy),

@@ -5,10 +5,11 @@ import type { Reply } from '../http/request-reply.ts';
 import { createPushSessionRequest } from '../http/requests.ts';
 import type { SourceReplacement } from '../http/requests.ts';
 import type { PushSessionReply } from '@oversync/protocol';
+import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkAlreadyCommitted } from '../rules/push-checks.ts';
 import { insertSource, loadClientState, loadSource } from '../store/client-state.ts';
-import type { ClientState, LifecycleState, Outbox, SourceRecord, StagedSession } from '../store/client-state.ts';
+import type { ClientState, LifecycleState, Outbox, SourceRecord } from '../store/client-state.ts';
 import { storeCommittedRemote } from '../store/outbox.ts';
 import { loadServerSuccessor } from '../store/session-notes.ts';
 import { applySnapshot } from '../store/snapshot-apply.ts';
@@ -20,8 +21,9 @@ import { reachPoint, stepDriver } from './fault-points.ts';
 import type { RemoteReport } from './pull.ts';
 import { askServer, fetchCapabilities, refusalError } from './server-requests.ts';
 import { endSession, stageSnapshot } from './snapshot-staging.ts';
-import type { SnapshotPlan } from './snapshot-staging.ts';
+import type { SnapshotPlan, StagedSnapshot } from './snapshot-staging.ts';
 import { retirePushSession } from './snapshot-session.ts';
+import { dropStageFile, releaseStageFile } from './stage-place.ts';
 import { loadSyncStatus } from './status.ts';
 import { loseCheckpoint, loseSource, recordEvent, unusedSourceId } from './transitions.ts';
 
@@ -48,8 +50,8 @@ export async function runRebuild(call: Call, choice?: ReplacementChoice): Promis
   const pinned = await loadClientState(call.engine.driver);
   const bound = boundState(pinned);
   const plan = snapshotPlan(bound, capabilities);
-  const session = await stageForRebuild(call, plan, choice);
-  const result = await applyAndEnd(call, plan, session, pinned, {
+  const staged = await stageForRebuild(call, plan, choice);
+  const result = await applyAndEnd(call, plan, staged, pinned, {
     userId: bound.userId,
     sourceId: plan.replacement?.newSourceId ?? bound.sourceId,
   });
@@ -74,7 +76,7 @@ function boundState(state: ClientState): Bound {
  * A server that has recorded a successor takes no other one, but a retired source may read a snapshot without naming any. The application
  * that asks for a fresh successor gets it in this way: to the server it is a new writer.
  */
-async function stageForRebuild(call: Call, plan: SnapshotPlan, choice: ReplacementChoice | undefined): Promise<StagedSession> {
+async function stageForRebuild(call: Call, plan: SnapshotPlan, choice: ReplacementChoice | undefined): Promise<StagedSnapshot> {
   try {
     return await stageSnapshot(call, plan);
   } catch (error) {
@@ -101,19 +103,23 @@ function snapshotPlan(bound: Bound, capabilities: ServerCapabilities): SnapshotP
   };
 }
 
-/** Applies a staged snapshot in one transaction; the session is retired whatever happens. */
+/**
+ * Applies a staged snapshot in one transaction; the session is retired whatever happens. The stage of a remote replacement that could not
+ * be applied stays: the next attach applies it without a request.
+ */
 export async function applyAndEnd(
   call: Call,
   plan: Pick<SnapshotPlan, 'sourceId'>,
-  session: StagedSession,
+  { session, place }: StagedSnapshot,
   pinned: ClientState,
   target: { readonly userId: string; readonly sourceId: string },
 ): Promise<SnapshotApplyResult> {
   const { options } = call.engine;
   const rowsTotal = Number(session.rowCount);
+  let isNeeded = pinned.lifecycle.name === 'replacing';
   emitProgress(call, 'applying', { rowsDone: 0, rowsTotal });
   try {
-    const result = await applySnapshot(stepDriver(call.engine, 'apply'), call.schema, {
+    const input = {
       pinned,
       session,
       target,
@@ -121,15 +127,18 @@ export async function applyAndEnd(
       quarantineMax: quarantineBudget(call),
       outcomeLimit: options.outcomeLimit,
       signal: call.signal,
-      onPage: async (rowsDone, tx) => {
+      onPage: async (rowsDone: number, tx: SqliteTx) => {
         emitProgress(call, 'applying', { rowsDone, rowsTotal });
         await reachPoint(call.engine, 'apply.afterPage', tx);
       },
-    });
+    };
+    const result = await applySnapshot(stepDriver(call.engine, 'apply'), call.schema, input, place);
+    isNeeded = false;
     noteQuarantined(call, result.quarantined);
     emitTables(call, result.tables);
     return result;
   } finally {
+    await (isNeeded ? releaseStageFile(call.engine) : dropStageFile(call.engine));
     await endSession(call, plan.sourceId, session.snapshotId).catch(() => undefined);
   }
 }

@@ -8,12 +8,15 @@ import { checkSnapshotChunk, checkSnapshotEnd } from '../rules/snapshot-checks.t
 import type { StagedSession } from '../store/client-state.ts';
 import { loadSnapshotNote, saveSnapshotNote } from '../store/session-notes.ts';
 import type { SnapshotKind, SnapshotSessionNote } from '../store/session-notes.ts';
-import { clearSnapshotStage, countStagedRows, stageSnapshotChunk } from '../store/snapshot-stage.ts';
-import { withTransaction } from '../store/transaction.ts';
+import { clearSnapshotStage, stageSnapshotChunk } from '../store/snapshot-stage.ts';
+import { completeStageFile, largestPayload, stageRowsInFile } from '../store/stage-file.ts';
+import type { StagePlace } from '../store/stage-file.ts';
+import { translatingFaults, withTransaction } from '../store/transaction.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
 import { createSnapshotSession, fetchSnapshotChunk, retireSnapshotSession } from './snapshot-session.ts';
+import { beginStage, dropStageFile } from './stage-place.ts';
 
 /** What a snapshot is downloaded for. */
 export interface SnapshotPlan {
@@ -26,11 +29,17 @@ export interface SnapshotPlan {
   readonly onSession: (tx: SqliteTx, session: StagedSession) => Promise<void>;
 }
 
+/** A session whose rows are all staged, and where. */
+export interface StagedSnapshot {
+  readonly session: StagedSession;
+  readonly place: StagePlace;
+}
+
 /**
  * Downloads a snapshot into the stage and returns its session, complete. A failure retires the session on the server, so that the next
  * attempt begins with a new one; only a killed process leaves a session that can be continued (client.md 8.1, 8.4).
  */
-export async function stageSnapshot(call: Call, plan: SnapshotPlan): Promise<StagedSession> {
+export async function stageSnapshot(call: Call, plan: SnapshotPlan): Promise<StagedSnapshot> {
   const resumable = await findResumable(call, plan);
   if (resumable === null) return stageSession(call, plan, await beginSession(call, plan));
   try {
@@ -41,16 +50,20 @@ export async function stageSnapshot(call: Call, plan: SnapshotPlan): Promise<Sta
   }
 }
 
-async function stageSession(call: Call, plan: SnapshotPlan, note: SnapshotSessionNote): Promise<StagedSession> {
+async function stageSession(call: Call, plan: SnapshotPlan, note: SnapshotSessionNote): Promise<StagedSnapshot> {
   const limit = new AbortController();
   const download: Call = { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
   try {
-    await stageChunks(download, plan, note);
+    const place = await stageChunks(download, plan, note);
     const session = stagedSession(note, true);
-    await withTransaction(stepDriver(call.engine, 'stage'), call.operation, (tx) => plan.onSession(tx, session));
-    return session;
+    await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
+      if (place === 'file') await saveSnapshotNote(tx, { ...note, stagedByteCount: note.byteCount, isInFile: true });
+      await plan.onSession(tx, session);
+    });
+    return { session, place };
   } catch (error) {
     limit.abort();
+    await dropStageFile(call.engine);
     await endSession(call, plan.sourceId, note.snapshotId).catch(() => undefined);
     throw error;
   }
@@ -89,6 +102,7 @@ async function beginSession(call: Call, plan: SnapshotPlan): Promise<SnapshotSes
     byteCount: session.byte_count,
     stagedByteCount: 0n,
     expiresAtMs: Date.parse(session.expires_at),
+    isInFile: false,
   };
   try {
     await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
@@ -104,18 +118,18 @@ async function beginSession(call: Call, plan: SnapshotPlan): Promise<SnapshotSes
 }
 
 interface StageProgress {
+  readonly place: StagePlace;
   rowCount: number;
   byteCount: bigint;
+  /** Only of rows in the file: the database can be asked. */
+  payloadBytesMax: number;
 }
 
-async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSessionNote): Promise<void> {
-  const progress: StageProgress = {
-    rowCount: Number(await countStagedRows(call.engine.driver, note.snapshotId)),
-    byteCount: note.stagedByteCount,
-  };
+async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSessionNote): Promise<StagePlace> {
+  const progress: StageProgress = { ...(await beginStage(call, note)), payloadBytesMax: 0 };
   if (progress.rowCount > 0 && BigInt(progress.rowCount) === note.rowCount) {
     checkSnapshotEnd(note, progress);
-    return;
+    return progress.place;
   }
   reportStaging(call, note, progress);
   let coming: Promise<SnapshotChunk> | null = requestChunk(call, plan, note, progress.rowCount);
@@ -127,6 +141,10 @@ async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSession
     reportStaging(call, note, progress);
   }
   checkSnapshotEnd(note, progress);
+  if (progress.place === 'file') {
+    await translatingFaults(call.operation, () => completeStageFile(call.engine.driver, note, progress.payloadBytesMax));
+  }
+  return progress.place;
 }
 
 /** The request runs while the chunk before it is stored; a failure is seen when its turn comes. */
@@ -160,10 +178,16 @@ function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: Sta
 async function storeChunk(call: Call, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): Promise<void> {
   const { rows } = chunk;
   const stagedByteCount = progress.byteCount + BigInt(chunk.byteCount);
-  await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
-    await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), rows);
-    await saveSnapshotNote(tx, { ...note, stagedByteCount });
-  });
+  const driver = stepDriver(call.engine, 'stage');
+  if (progress.place === 'file') {
+    await translatingFaults(call.operation, () => driver.transaction('deferred', (tx) => stageRowsInFile(tx, call.schema, rows)));
+    progress.payloadBytesMax = largestPayload(rows, progress.payloadBytesMax);
+  } else {
+    await withTransaction(driver, call.operation, async (tx) => {
+      await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), rows);
+      await saveSnapshotNote(tx, { ...note, stagedByteCount });
+    });
+  }
   progress.rowCount += rows.length;
   progress.byteCount = stagedByteCount;
 }

@@ -125,7 +125,7 @@ export class CrashWorld {
   die(): void {
     this.#copies += 1;
     const remains = join(this.#folder, `app-${this.#copies}.db`);
-    for (const suffix of ['', '-wal']) {
+    for (const suffix of ['', '-wal', '-oversync-stage']) {
       if (existsSync(`${this.#path}${suffix}`)) copyFileSync(`${this.#path}${suffix}`, `${remains}${suffix}`);
     }
     this.#remains = remains;

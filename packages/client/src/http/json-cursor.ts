@@ -44,9 +44,15 @@ export class JsonCursor {
   readonly #body: BodyReader;
   #text = '';
   #position = 0;
+  #charCount = 0;
 
   constructor(body: BodyReader) {
     this.#body = body;
+  }
+
+  /** UTF-16 units of the body that have arrived. */
+  get charCount(): number {
+    return this.#charCount;
   }
 
   /** The next character that is no white space, or '' at the end of the body. It stays unread. */
@@ -148,6 +154,7 @@ export class JsonCursor {
   async #fill(): Promise<boolean> {
     const piece = await this.#body.read();
     if (piece === null) return false;
+    this.#charCount += piece.length;
     this.#text = this.#text.slice(this.#position) + piece;
     this.#position = 0;
     return true;

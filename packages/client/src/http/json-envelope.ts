@@ -4,7 +4,7 @@ import { malformedBody } from './json-cursor.ts';
 import { int64FromText, violation } from './row-text.ts';
 
 /** Longest text of a member that is no row: a name, a counter, a hash, an unknown extra. */
-const SCALAR_CHARS_MAX = 64 * 1024;
+export const SCALAR_CHARS_MAX = 64 * 1024;
 
 /** Reads an object member by member; `visit` must read the value of the member it is given. */
 export async function readMembers(cursor: JsonCursor, visit: (name: string) => Promise<void>): Promise<void> {
@@ -12,7 +12,9 @@ export async function readMembers(cursor: JsonCursor, visit: (name: string) => P
   await cursor.expect('{');
   if (await cursor.accept('}')) return;
   do {
-    const name = decodeString(await cursor.valueText(SCALAR_CHARS_MAX));
+    const nameText = await cursor.valueText(SCALAR_CHARS_MAX);
+    if (!nameText.startsWith('"')) throw malformedBody();
+    const name = decodeString(nameText);
     if (seen.has(name)) throw malformedBody();
     seen.add(name);
     await cursor.expect(':');
@@ -61,9 +63,7 @@ export async function readCount(cursor: JsonCursor): Promise<number> {
 }
 
 export async function readString(cursor: JsonCursor): Promise<string> {
-  const text = await cursor.valueText(SCALAR_CHARS_MAX);
-  if (!text.startsWith('"')) throw violation('token');
-  return decodeString(text);
+  return decodeString(await cursor.valueText(SCALAR_CHARS_MAX));
 }
 
 export async function readBoolean(cursor: JsonCursor): Promise<boolean> {
@@ -77,8 +77,9 @@ export async function skipValue(cursor: JsonCursor): Promise<void> {
   checkNestedValue(await cursor.valueText(SCALAR_CHARS_MAX));
 }
 
-function decodeString(text: string): string {
-  if (!text.startsWith('"')) throw malformedBody();
+/** The string that a value spells. */
+export function decodeString(text: string): string {
+  if (!text.startsWith('"')) throw violation('token');
   checkRowText(text);
   const decoded: unknown = JSON.parse(text);
   if (typeof decoded !== 'string') throw malformedBody();

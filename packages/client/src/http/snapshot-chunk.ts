@@ -1,8 +1,9 @@
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
+import { utf8Length } from '../rules/utf8-length.ts';
 import type { BodyReader } from './body.ts';
 import { JsonCursor } from './json-cursor.ts';
-import { readBoolean, readCount, readElement, readInt64, readMembers, readString } from './json-envelope.ts';
+import { decodeString, readBoolean, readCount, readElement, readInt64, readMembers, SCALAR_CHARS_MAX } from './json-envelope.ts';
 import { violation } from './row-text.ts';
 import { SnapshotRows } from './snapshot-rows.ts';
 
@@ -22,32 +23,33 @@ export interface SnapshotChunk {
 /** Reads a chunk. Exactly the six members of the contract: the chunk is a closed shape. `rowBytesMax` bounds the text of each row. */
 export async function readSnapshotChunk(body: BodyReader, schema: LocalSchema, rowBytesMax: number): Promise<SnapshotChunk> {
   const cursor = new JsonCursor(body);
+  const rows = new SnapshotRows(schema, rowBytesMax);
   const chunk: { -readonly [K in keyof SnapshotChunk]?: SnapshotChunk[K] } = {};
+  let idText = '';
   await readMembers(cursor, async (name) => {
-    if (name === 'snapshot_id') chunk.snapshotId = await readString(cursor);
+    if (name === 'snapshot_id') chunk.snapshotId = decodeString((idText = await cursor.valueText(SCALAR_CHARS_MAX)));
     else if (name === 'snapshot_bundle_seq') chunk.snapshotBundleSeq = await readInt64(cursor);
     else if (name === 'next_row_ordinal') chunk.nextRowOrdinal = await readCount(cursor);
     else if (name === 'has_more') chunk.hasMore = await readBoolean(cursor);
     else if (name === 'byte_count') chunk.byteCount = await readCount(cursor);
-    else if (name === 'rows') Object.assign(chunk, await readRows(cursor, new SnapshotRows(schema, rowBytesMax), rowBytesMax));
+    else if (name === 'rows') chunk.rows = await readRows(cursor, rows, rowBytesMax);
     else throw violation('row_shape');
   });
   await cursor.expectEnd();
+  // Only rows and the id can hold characters of several bytes, so nobody has to count the bytes of each row.
+  const extraBytes = body.byteCount - cursor.charCount - (utf8Length(idText) - idText.length);
+  chunk.measuredByteCount = rows.charCount + extraBytes;
   return complete(chunk);
 }
 
-async function readRows(
-  cursor: JsonCursor,
-  rows: SnapshotRows,
-  charsMax: number,
-): Promise<Pick<SnapshotChunk, 'rows' | 'measuredByteCount'>> {
+async function readRows(cursor: JsonCursor, rows: SnapshotRows, charsMax: number): Promise<readonly CheckedRow[]> {
   if ((await cursor.peek()) !== '[') throw violation('row_shape');
   await cursor.expect('[');
-  if (await cursor.accept(']')) return rows.finish();
+  if (await cursor.accept(']')) return rows.rows;
   const scan = (text: string, start: number): number => rows.scan(text, start);
   do if (!cursor.scanned(scan, charsMax)) await readElement(cursor, charsMax, rows);
   while (cursor.bufferedDelimiter(']') ?? (await cursor.delimiter(']')));
-  return rows.finish();
+  return rows.rows;
 }
 
 function complete(chunk: Partial<SnapshotChunk>): SnapshotChunk {

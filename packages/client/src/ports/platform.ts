@@ -1,6 +1,7 @@
 import type { Sha256Factory } from '@oversync/protocol';
 
 import type { OwnershipLock } from './lock.ts';
+import type { StageFile } from './stage-file.ts';
 import type { GzipBytes } from './transport.ts';
 
 /** Ports that a driver brings along because it knows its platform. An option of the same name wins. */
@@ -9,4 +10,6 @@ export interface PlatformPorts {
   readonly lock?: OwnershipLock;
   readonly sha256?: Sha256Factory;
   readonly gzip?: GzipBytes;
+  /** Where a snapshot is staged outside the database; without one it is staged inside. */
+  readonly stageFile?: StageFile;
 }

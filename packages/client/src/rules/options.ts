@@ -88,6 +88,7 @@ export const OPTION_NAMES: ReadonlySet<string> = new Set([
   'pullWithPending',
   'transitionWrites',
   'onScopeLost',
+  'snapshotStage',
   'onRejected',
   'onConflict',
   'retryPolicy',

@@ -61,18 +61,17 @@ UPDATE _oversync_row_bases SET base_payload = NULL, base_row_version = 0, server
 WHERE base_payload IS NULL OR EXISTS (SELECT 1 FROM _sync_dirty_rows d WHERE d.table_name = _oversync_row_bases.table_name
   AND d.key_json = _oversync_row_bases.key_json AND d.base_row_version <> _oversync_row_bases.base_row_version)`;
 
-/** Schema, snapshot id. The row of the snapshot as image of every intent that is based on an older version. */
-export const CONTESTED_FROM_STAGE = `
+/** Schema. The row of the snapshot as image of every intent that is based on an older version. */
+export const CONTESTED_FROM_SNAPSHOT = `
 INSERT INTO _oversync_row_bases(schema_name, table_name, key_json, server_row_version, server_deleted, server_payload)
-SELECT s.schema_name, s.table_name, s.key_json, s.row_version, 0, s.payload FROM temp._oversync_intents i
-JOIN _sync_snapshot_stage s ON s.schema_name = ? AND s.table_name = i.table_name AND s.key_json = i.key_json
-WHERE s.snapshot_id = ? AND s.row_version > i.base_row_version
+SELECT ?, s.table_name, s.key_json, s.row_version, 0, s.payload FROM temp._oversync_intents i
+JOIN temp._oversync_intent_rows s ON s.table_name = i.table_name AND s.key_json = i.key_json
+WHERE s.row_version > i.base_row_version
 ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET server_row_version = excluded.server_row_version, server_deleted = 0,
   server_payload = excluded.server_payload`;
 
-/** Snapshot id, schema, table, key. */
-export const STAGED_PAYLOAD = `
-SELECT payload FROM _sync_snapshot_stage WHERE snapshot_id = ? AND schema_name = ? AND table_name = ? AND key_json = ?`;
+/** Table, key. */
+export const SNAPSHOT_PAYLOAD = 'SELECT payload FROM temp._oversync_intent_rows WHERE table_name = ? AND key_json = ?';
 
 /** Schema, code, position. */
 export const QUARANTINE_INTENT = `

@@ -11,7 +11,7 @@ import { wireKeyOf } from '../rules/wire-key.ts';
 import { wireValues } from '../rules/wire-values.ts';
 import { countColumn, onlyRow, optionalTextColumn, textColumn } from './columns.ts';
 import {
-  CONTESTED_FROM_STAGE,
+  CONTESTED_FROM_SNAPSHOT,
   COUNT_INTENTS,
   DROP_FOREIGN_BASES,
   DROP_INTENTS,
@@ -23,14 +23,13 @@ import {
   RELEASE_SETTLED,
   RESTORE_SAVED,
   SHOW_REFUSED_DELETES,
-  STAGED_PAYLOAD,
+  SNAPSHOT_PAYLOAD,
   UNSET_OTHER_BASES,
   fillIntentsSql,
 } from './intents.sql.ts';
 import { rowOp } from './outbox.ts';
 import { writeCaptured, writeValues } from './set-aside.ts';
 import type { QuarantineLog } from './set-aside.ts';
-import type { SnapshotApplyInput } from './store-types.ts';
 import { setApplyMode } from './transaction.ts';
 
 /** Intents held at once. */
@@ -55,13 +54,8 @@ interface Intent {
  * Step 4: writes the intents back over the snapshot, so that they are captured again, with their old bases and places. Intents equal to
  * the snapshot disappear; impossible ones go to quarantine. Returns how many keys the snapshot has a newer row for.
  */
-export async function restoreIntents(
-  tx: SqliteTx,
-  schema: LocalSchema,
-  input: SnapshotApplyInput,
-  log: QuarantineLog,
-): Promise<number> {
-  const restorer = new Restorer(tx, schema, input.session.snapshotId, log);
+export async function restoreIntents(tx: SqliteTx, schema: LocalSchema, log: QuarantineLog): Promise<number> {
+  const restorer = new Restorer(tx, schema, log);
   await eachPage(tx, schema, (page) => restorer.dropEqual(page));
   await setApplyMode(tx, 2);
   await eachPage(tx, schema, (page) => restorer.writeBack(page));
@@ -72,7 +66,7 @@ export async function restoreIntents(
   await tx.run(DROP_QUARANTINED_DIRTY);
   await tx.run(DROP_FOREIGN_BASES);
   await tx.run(UNSET_OTHER_BASES);
-  return (await tx.run(CONTESTED_FROM_STAGE, [schema.name, input.session.snapshotId])).changes;
+  return (await tx.run(CONTESTED_FROM_SNAPSHOT, [schema.name])).changes;
 }
 
 async function eachPage(tx: SqliteTx, schema: LocalSchema, work: (page: readonly Intent[]) => Promise<void>): Promise<void> {
@@ -94,13 +88,11 @@ function intentOf(schema: LocalSchema, row: readonly SqlValue[]): Intent[] {
 class Restorer {
   readonly #tx: SqliteTx;
   readonly #schema: LocalSchema;
-  readonly #snapshotId: string;
   readonly #log: QuarantineLog;
 
-  constructor(tx: SqliteTx, schema: LocalSchema, snapshotId: string, log: QuarantineLog) {
+  constructor(tx: SqliteTx, schema: LocalSchema, log: QuarantineLog) {
     this.#tx = tx;
     this.#schema = schema;
-    this.#snapshotId = snapshotId;
     this.#log = log;
   }
 
@@ -179,12 +171,7 @@ class Restorer {
 
   async #showSnapshotRow(intent: Intent): Promise<void> {
     await setApplyMode(this.#tx, 1);
-    const [row] = await this.#tx.all(STAGED_PAYLOAD, [
-      this.#snapshotId,
-      this.#schema.name,
-      intent.table.wireName,
-      intent.keyJson,
-    ]);
+    const [row] = await this.#tx.all(SNAPSHOT_PAYLOAD, [intent.table.wireName, intent.keyJson]);
     if (row === undefined) await this.#tx.run(deleteOneSql(intent.table), [intent.keyJson]);
     else await writeValues(this.#tx, intent.table, wireValues(intent.table, textColumn(row, 0)));
     await setApplyMode(this.#tx, 2);

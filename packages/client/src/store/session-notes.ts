@@ -21,6 +21,8 @@ export interface SnapshotSessionNote {
   readonly byteCount: bigint;
   readonly stagedByteCount: bigint;
   readonly expiresAtMs: number;
+  /** The stage is complete, and in its own file. */
+  readonly isInFile: boolean;
 }
 
 /** The open push session (client.md 6.4). */
@@ -48,7 +50,18 @@ export async function loadSnapshotNote(tx: SqliteTx): Promise<SnapshotSessionNot
   const expiresAtMs = parseInt64(note['expiresAtMs']);
   if (bundleSeq === null || rowCount === null || byteCount === null || stagedByteCount === null || expiresAtMs === null)
     return null;
-  return { kind, sourceId, snapshotId, bundleSeq, rowCount, byteCount, stagedByteCount, expiresAtMs: Number(expiresAtMs) };
+  const isInFile = note['isInFile'] === true;
+  return {
+    kind,
+    sourceId,
+    snapshotId,
+    bundleSeq,
+    rowCount,
+    byteCount,
+    stagedByteCount,
+    expiresAtMs: Number(expiresAtMs),
+    isInFile,
+  };
 }
 
 export async function savePushNote(tx: SqliteTx, note: PushSessionNote | null): Promise<void> {

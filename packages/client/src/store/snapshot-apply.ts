@@ -1,8 +1,7 @@
 import { SyncError } from '@oversync/protocol';
 
 import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
-import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
-import { insertIntoSql, needsHexPayload, wireValuesSql } from '../rules/wire-sql.ts';
+import type { LocalSchema } from '../rules/local-schema.ts';
 import { clearBundleStage } from './bundle-stage.ts';
 import {
   insertSource,
@@ -13,14 +12,25 @@ import {
   saveLifecycle,
 } from './client-state.ts';
 import type { ClientState } from './client-state.ts';
-import { bigintColumn, countColumn, onlyRow, textColumn } from './columns.ts';
+import { bigintColumn, countColumn, onlyRow } from './columns.ts';
 import { deleteAllRows } from './delete-all.ts';
 import { restoreIntents, setIntentsAside } from './intents.ts';
 import { clearOutbox, unfreezeOutbox } from './outbox.ts';
-import { emptyPage, fillSqlPayloads, PAGE_PAYLOAD } from './page.ts';
+import { emptyPage } from './page.ts';
 import { QuarantineLog } from './set-aside.ts';
 import { withReferenceIndexes } from './reference-indexes.ts';
+import { withoutCaptureTriggers } from './silent-triggers.ts';
 import { clearSnapshotStage } from './snapshot-stage.ts';
+import { loadCompletedStage } from './stage-file.ts';
+import type { CompletedStage, StagedFacts, StagePlace } from './stage-file.ts';
+import {
+  checkNotAborted,
+  keepIntentRows,
+  loadStagedTables,
+  refusingDoubleKeys,
+  unstagePage,
+  writeStagedPage,
+} from './staged-rows.ts';
 import type { SnapshotApplyInput, SnapshotApplyResult } from './store-types.ts';
 import { beginApply, setApplyMode, translatingFaults } from './transaction.ts';
 
@@ -36,25 +46,33 @@ export function applySnapshot(
   driver: SqliteDriver,
   schema: LocalSchema,
   input: SnapshotApplyInput,
+  place: StagePlace = 'database',
 ): Promise<SnapshotApplyResult> {
-  return translatingFaults('rebuild', () => driver.transaction('immediate', (tx) => apply(tx, schema, input)));
+  return translatingFaults('rebuild', () => driver.transaction('immediate', (tx) => apply(tx, schema, input, place)));
 }
 
-async function apply(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput): Promise<SnapshotApplyResult> {
+async function apply(
+  tx: SqliteTx,
+  schema: LocalSchema,
+  input: SnapshotApplyInput,
+  place: StagePlace,
+): Promise<SnapshotApplyResult> {
   const state = await checkGate(tx, input);
-  await checkStage(tx, schema, input);
+  await checkStage(tx, schema, input, place);
   await retireOutbox(tx, state, input);
   await rotateSource(tx, state, input);
   await beginApply(tx);
   await emptyPage(tx);
   const log = new QuarantineLog(input.quarantineMax);
   const hasIntents = await setIntentsAside(tx, schema);
-  const tables = await withReferenceIndexes(tx, schema, input.session.rowCount, async () => {
-    const emptied = await deleteAllRows(tx, schema);
-    await tx.exec('DELETE FROM _sync_row_state');
-    await loadStagedRows(tx, schema, input, hasIntents);
-    return emptied;
-  });
+  const tables = await withReferenceIndexes(tx, schema, input.session.rowCount, () =>
+    withoutCaptureTriggers(tx, schema, async () => {
+      const emptied = await deleteAllRows(tx, schema);
+      await tx.exec('DELETE FROM _sync_row_state');
+      await loadStagedRows(tx, schema, input, place, hasIntents);
+      return emptied;
+    }),
+  );
   await tx.exec('DELETE FROM _sync_dirty_rows');
   await clearBundleStage(tx);
   await saveLifecycle(tx, schema.name, {
@@ -65,8 +83,8 @@ async function apply(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInpu
     initializationId: null,
     staged: null,
   });
-  const contestedRowCount = hasIntents ? await restoreIntents(tx, schema, input, log) : await forgetBases(tx);
-  checkAborted(input);
+  const contestedRowCount = hasIntents ? await restoreIntents(tx, schema, log) : await forgetBases(tx);
+  checkNotAborted(input);
   await clearSnapshotStage(tx);
   await emptyPage(tx);
   await setApplyMode(tx, 0);
@@ -96,15 +114,22 @@ function stateText({ lifecycle, outbox }: ClientState): string {
   return JSON.stringify([pinned, outbox], (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
 }
 
-/** The stage must hold every row of the session, and none that is too large to be applied; both in one reading of the stage. */
-async function checkStage(tx: SqliteTx, schema: LocalSchema, { session, page }: SnapshotApplyInput): Promise<void> {
-  const size = schema.features.hasOctetLength ? 'octet_length(payload)' : 'length(CAST(payload AS BLOB))';
-  const sql = `SELECT CAST(count(*) AS TEXT), COALESCE(MAX(${size}), 0) FROM _sync_snapshot_stage WHERE +snapshot_id = ?`;
-  const facts = onlyRow(await tx.all(sql, [session.snapshotId]));
-  if (bigintColumn(facts, 0) !== session.rowCount) throw gateFailed('stage_incomplete');
-  const required = countColumn(facts, 1);
+/** The stage must hold every row of the session, and none that is too large to be applied. */
+async function checkStage(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput, place: StagePlace): Promise<void> {
+  const { session, page } = input;
+  const staged = place === 'file' ? await loadCompletedStage(tx, session.snapshotId) : await measureStage(tx, schema, session);
+  if (staged?.rowCount !== session.rowCount) throw gateFailed('stage_incomplete');
+  const required = staged.payloadBytesMax;
   if (required <= page.bytesMax) return;
   throw new SyncError('snapshot_row_too_large', { operation: 'rebuild', details: { limit: page.bytesMax, required } });
+}
+
+/** Both in one reading of the stage. */
+async function measureStage(tx: SqliteTx, schema: LocalSchema, { snapshotId }: StagedFacts): Promise<CompletedStage> {
+  const size = schema.features.hasOctetLength ? 'octet_length(payload)' : 'length(CAST(payload AS BLOB))';
+  const sql = `SELECT CAST(count(*) AS TEXT), COALESCE(MAX(${size}), 0) FROM _sync_snapshot_stage WHERE +snapshot_id = ?`;
+  const row = onlyRow(await tx.all(sql, [snapshotId]));
+  return { rowCount: bigintColumn(row, 0), payloadBytesMax: countColumn(row, 1) };
 }
 
 /** A committed bundle is inside the snapshot; anything else goes back to the dirty rows. */
@@ -130,80 +155,29 @@ async function rotateSource(tx: SqliteTx, { lifecycle }: ClientState, input: Sna
 
 /**
  * Step 3: parents first, since every open reference of a parent that is still missing costs a scan of its children. Pages are ranges of
- * rowids, which rise with the ordinals: the tables are found in the index of the keys, and the rows are read as they lie on disk. A page
- * leaves the stage as soon as it is applied, so that the rows take over the space it had and the file does not keep both; only pending
- * intents have to find the snapshot's rows in the stage afterwards.
+ * rowids, so the rows are read as they lie on disk. A page of the ordinary stage leaves it as soon as it is applied.
  */
-async function loadStagedRows(tx: SqliteTx, schema: LocalSchema, input: SnapshotApplyInput, keepsStage: boolean): Promise<void> {
-  const ranges = new Map(
-    (await tx.all(STAGED_RANGES, [input.session.snapshotId, schema.name])).map((row) => [
-      textColumn(row, 0),
-      [countColumn(row, 1), countColumn(row, 2)],
-    ]),
-  );
+async function loadStagedRows(
+  tx: SqliteTx,
+  schema: LocalSchema,
+  input: SnapshotApplyInput,
+  place: StagePlace,
+  hasIntents: boolean,
+): Promise<void> {
   let rowsDone = 0;
-  for (const table of schema.tables) {
-    const [first, last] = ranges.get(table.wireName) ?? [];
-    if (first === undefined || last === undefined) continue;
-    for (let start = first; start <= last; start += input.page.rowsMax) {
-      checkAborted(input);
-      const end = Math.min(last, start + input.page.rowsMax - 1);
-      rowsDone += await loadRange(tx, schema, table, input, start, end);
-      const range = [table.wireName, BigInt(start), BigInt(end)];
-      await tx.run(SAVE_STAGED_STATE, range);
-      if (!keepsStage) await tx.run(UNSTAGE, range);
+  for (const staged of await loadStagedTables(tx, schema, input.session.snapshotId, place)) {
+    for (let start = staged.first; start <= staged.last; start += input.page.rowsMax) {
+      checkNotAborted(input);
+      const end = Math.min(staged.last, start + input.page.rowsMax - 1);
+      if (hasIntents) await keepIntentRows(tx, staged, start, end);
+      rowsDone += await refusingDoubleKeys(tx, staged, () => writeStagedPage(tx, schema, staged, start, end));
+      if (place === 'database') await unstagePage(tx, staged, start, end);
       await input.onPage?.(rowsDone, tx);
     }
   }
-}
-
-async function loadRange(
-  tx: SqliteTx,
-  schema: LocalSchema,
-  table: LocalTable,
-  input: SnapshotApplyInput,
-  start: number,
-  end: number,
-): Promise<number> {
-  const range = [input.session.snapshotId, table.wireName, BigInt(start), BigInt(end)];
-  if (!needsHexPayload(table)) return (await tx.run(insertStagedSql(table), range)).changes;
-  await tx.exec('DELETE FROM temp._oversync_page');
-  await tx.run(PAGE_FROM_SNAPSHOT, range);
-  await fillSqlPayloads(tx, schema);
-  return (await tx.run(`${insertIntoSql(table)} SELECT ${wireValuesSql(table, PAGE_PAYLOAD)} FROM temp._oversync_page p`))
-    .changes;
-}
-
-/** Snapshot id, table, first and last rowid. */
-function insertStagedSql(table: LocalTable): string {
-  return (
-    `${insertIntoSql(table)} SELECT ${wireValuesSql(table, 'p.payload')} FROM _sync_snapshot_stage p ` +
-    `WHERE +p.snapshot_id = ? AND +p.table_name = ? AND p.rowid BETWEEN ? AND ? ORDER BY p.rowid`
-  );
-}
-
-function checkAborted(input: SnapshotApplyInput): void {
-  if (input.signal?.aborted === true) throw new SyncError('aborted', { operation: 'rebuild', cause: input.signal.reason });
+  if (place === 'file' && BigInt(rowsDone) !== input.session.rowCount) throw gateFailed('stage_incomplete');
 }
 
 /** Sequence of the commit. Edits made after the freeze are based on what was committed. */
 const REBASE_COMMITTED = `
 UPDATE _sync_dirty_rows SET base_row_version = ? WHERE (table_name, key_json) IN (SELECT table_name, key_json FROM _sync_outbox_rows)`;
-
-/** Table, first and last rowid. */
-const SAVE_STAGED_STATE = `
-INSERT INTO _sync_row_state(schema_name, table_name, key_json, row_version)
-SELECT schema_name, table_name, key_json, row_version FROM _sync_snapshot_stage
-WHERE +table_name = ? AND rowid BETWEEN ? AND ? ORDER BY rowid`;
-
-/** Table, first and last rowid. */
-const UNSTAGE = 'DELETE FROM _sync_snapshot_stage WHERE +table_name = ? AND rowid BETWEEN ? AND ?';
-
-/** Snapshot id, schema. First and last rowid of every staged table, from the index alone. */
-const STAGED_RANGES = `
-SELECT table_name, MIN(rowid), MAX(rowid) FROM _sync_snapshot_stage WHERE snapshot_id = ? AND schema_name = ? GROUP BY table_name`;
-
-const PAGE_FROM_SNAPSHOT = `
-INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version, payload)
-SELECT row_ordinal, table_name, key_json, 'INSERT', row_version, payload FROM _sync_snapshot_stage
-WHERE +snapshot_id = ? AND +table_name = ? AND rowid BETWEEN ? AND ?`;

@@ -46,7 +46,17 @@ const INTENTS = `CREATE TEMP TABLE IF NOT EXISTS _oversync_intents (
   UNIQUE (table_name, key_json)
 )`;
 
-export const CREATE_WORK_TABLES = [PAGE, FREEZE_PLAN, INTENTS].join(';\n');
+/** The rows of the snapshot whose keys have such an intent. */
+const INTENT_ROWS = `CREATE TEMP TABLE IF NOT EXISTS _oversync_intent_rows (
+  table_name TEXT NOT NULL,
+  key_json TEXT NOT NULL,
+  row_version INTEGER NOT NULL,
+  payload TEXT NOT NULL,
+  PRIMARY KEY (table_name, key_json)
+)`;
+
+export const CREATE_WORK_TABLES = [PAGE, FREEZE_PLAN, INTENTS, INTENT_ROWS].join(';\n');
 
 /** Empties the work tables of apply; without a condition SQLite drops the pages at once. */
-export const EMPTY_WORK_TABLES = 'DELETE FROM temp._oversync_page; DELETE FROM temp._oversync_intents';
+export const EMPTY_WORK_TABLES =
+  'DELETE FROM temp._oversync_page; DELETE FROM temp._oversync_intents; DELETE FROM temp._oversync_intent_rows';

@@ -48,7 +48,7 @@ export class SyncCalls {
     const grouped = isGroupable ? groupedInsert(sql) : null;
     const groupEnd = grouped === null ? 0 : rows.length - (rows.length % GROUP_ROWS);
     for (let start = 0; grouped !== null && start < groupEnd; start += GROUP_ROWS) {
-      this.run(grouped, rows.slice(start, start + GROUP_ROWS).flat());
+      this.run(grouped, flattened(rows, start, width));
     }
     if (groupEnd === rows.length) return;
     this.#use(sql, (statement) => {
@@ -77,4 +77,14 @@ export class SyncCalls {
       this.#connection.exec(statement);
     }
   }
+}
+
+/** The values of one group of rows. A loop, because it runs once per row of everything that is written in bulk. */
+function flattened(rows: readonly (readonly SqlValue[])[], start: number, width: number): SqlValue[] {
+  const values: SqlValue[] = [];
+  for (let index = start; index < start + GROUP_ROWS; index += 1) {
+    const row = rows[index] ?? [];
+    for (let column = 0; column < width; column += 1) values.push(row[column] ?? null);
+  }
+  return values;
 }

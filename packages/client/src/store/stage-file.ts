@@ -1,0 +1,134 @@
+import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
+import type { StageFile } from '../ports/stage-file.ts';
+import type { CheckedRow } from '../rules/incoming-row.ts';
+import type { LocalSchema } from '../rules/local-schema.ts';
+import { isLongerThan, utf8Length } from '../rules/utf8-length.ts';
+import { bigintColumn, countColumn, textColumn } from './columns.ts';
+import { insertRows } from './insert-rows.ts';
+import {
+  ATTACH_STAGE,
+  COMPLETED_STAGE,
+  COMPLETE_STAGE,
+  DETACH_STAGE,
+  FLUSH_STAGE,
+  IS_STAGE_ATTACHED,
+  STAGED_NAMES,
+  STAGE_SETTINGS,
+  createStageSql,
+  stagedRowsSql,
+} from './stage-file.sql.ts';
+
+/** Where a snapshot is staged: in `_sync_snapshot_stage`, or in a file of its own. */
+export type StagePlace = 'database' | 'file';
+
+/** A snapshot as its stage must hold it. */
+export interface StagedFacts {
+  readonly snapshotId: string;
+  readonly rowCount: bigint;
+}
+
+/** What a complete stage says of itself. */
+export interface CompletedStage {
+  readonly rowCount: bigint;
+  readonly payloadBytesMax: number;
+}
+
+/**
+ * Begins an empty stage in the file, which is attached then. False when that is not possible, for whatever reason: the ordinary stage
+ * needs nothing but the database.
+ */
+export async function createStageFile(driver: SqliteDriver, file: StageFile, schema: LocalSchema): Promise<boolean> {
+  try {
+    await detachStageFile(driver);
+    await file.remove();
+    await attach(driver, file);
+    await driver.exec(STAGE_SETTINGS);
+    await driver.exec(createStageSql(schema));
+    return true;
+  } catch {
+    await removeStageFile(driver, file);
+    return false;
+  }
+}
+
+/** Attaches a stage that an earlier call or process has completed; false, and the file is gone, when it holds anything else. */
+export async function openStageFile(
+  driver: SqliteDriver,
+  file: StageFile,
+  schema: LocalSchema,
+  facts: StagedFacts,
+): Promise<boolean> {
+  try {
+    await detachStageFile(driver);
+    await attach(driver, file);
+    const completed = await loadCompletedStage(driver, facts.snapshotId);
+    const names = (await driver.all(STAGED_NAMES)).map((row) => textColumn(row, 0));
+    const isSame = names.join() === schema.tables.map((table) => table.wireName).join();
+    if (completed?.rowCount === facts.rowCount && isSame) return true;
+  } catch {
+    // A file that cannot be read is as good as none.
+  }
+  await removeStageFile(driver, file);
+  return false;
+}
+
+/** Stages rows that follow those staged before. Must run in a transaction. */
+export async function stageRowsInFile(tx: SqliteTx, schema: LocalSchema, rows: readonly CheckedRow[]): Promise<void> {
+  for (let start = 0; start < rows.length;) {
+    const name = rows[start]?.table ?? '';
+    let end = start + 1;
+    while (rows[end]?.table === name) end += 1;
+    const into = `INSERT INTO ${stagedRowsSql(schema.tablesByName.get(name)?.order ?? -1)}(key_json, row_version, payload)`;
+    await insertRows(
+      tx,
+      into,
+      3,
+      rows.slice(start, end).map((row) => [row.keyJson, row.rowVersion, row.payload]),
+    );
+    start = end;
+  }
+}
+
+/** The larger of `known` and the bytes of the largest payload. */
+export function largestPayload(rows: readonly CheckedRow[], known: number): number {
+  let largest = known;
+  for (const { payload } of rows) if (payload !== null && isLongerThan(payload, largest)) largest = utf8Length(payload);
+  return largest;
+}
+
+/** Says that every row is there. From here on the file survives a crash, of the machine as well. */
+export async function completeStageFile(driver: SqliteDriver, facts: StagedFacts, payloadBytesMax: number): Promise<void> {
+  await driver.exec(FLUSH_STAGE);
+  await driver.run(COMPLETE_STAGE, [facts.snapshotId, facts.rowCount, BigInt(payloadBytesMax)]);
+}
+
+/** What the attached file says; `null` unless it is complete and of this snapshot. */
+export async function loadCompletedStage(tx: SqliteTx, snapshotId: string): Promise<CompletedStage | null> {
+  const [row] = await tx.all(COMPLETED_STAGE, [snapshotId]);
+  return row === undefined ? null : { rowCount: bigintColumn(row, 0), payloadBytesMax: countColumn(row, 1) };
+}
+
+/** Connections that have the file attached, so that nobody asks those that have not. */
+const attached = new WeakSet<SqliteDriver>();
+
+async function attach(driver: SqliteDriver, file: StageFile): Promise<void> {
+  const [row] = await driver.all(IS_STAGE_ATTACHED);
+  if (row !== undefined) await driver.run(DETACH_STAGE);
+  attached.add(driver);
+  await driver.run(ATTACH_STAGE, [file.path]);
+}
+
+/** Detaches the file where it is attached, and keeps it. */
+export async function detachStageFile(driver: SqliteDriver): Promise<void> {
+  if (attached.delete(driver)) await driver.run(DETACH_STAGE);
+}
+
+/** Detaches and deletes the file. What fails here is done by the next stage, or by the next `open`. */
+export async function removeStageFile(driver: SqliteDriver, file: StageFile): Promise<void> {
+  await detachStageFile(driver).catch(() => undefined);
+  try {
+    await file.remove();
+  } catch {
+    // Room that is given back later; the file is never read again.
+  }
+}
