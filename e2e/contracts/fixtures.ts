@@ -9,6 +9,11 @@ export const CONTRACTS_FOLDER =
 /** False where the fixtures are absent: the suites are then skipped, with a notice. */
 export const hasContracts = existsSync(CONTRACTS_FOLDER);
 
+// Whoever names a folder wants it to be run: a slip of the pen must not look like success.
+if (!hasContracts && process.env['OVERSYNC_CONTRACTS'] !== undefined) {
+  throw new Error(`OVERSYNC_CONTRACTS names a folder that does not exist: ${CONTRACTS_FOLDER}`);
+}
+
 if (!hasContracts) console.warn(`contract fixtures skipped: ${CONTRACTS_FOLDER} does not exist`);
 
 export interface FixtureFile {

@@ -48,7 +48,8 @@ function scriptedServer(fixture: FixtureObject): TestServer {
   };
   server.override('capabilities', () => answer('capabilities'), 10);
   server.override('connect', () => answer('connect'), 10);
-  if (asString(fixture['name']).includes('remote-authoritative')) {
+  const { body } = asObject(fixture['connect'] ?? {});
+  if (body !== undefined && asObject(body)['resolution'] === 'remote_authoritative') {
     server.write([{ table: 'users', id: 'adopted', payload: { id: 'adopted', name: 'Adopted' } }], 'oversync-adoption:x');
   }
   return server;
@@ -78,6 +79,7 @@ describe.skipIf(!hasContracts)('handshake fixtures', () => {
       const expected = asObject(fixture['expected']);
       const result = await attach(server, asObject(fixture['local'])['hasLocalPendingRows'] === true);
       expect(server.count('connect') > 0).toBe(expected['connectCalled']);
+      expect(result['code'] !== 'attach_unsupported').toBe(expected['connectLifecycleSupported']);
       switch (expected['attachKind']) {
         case 'unsupportedCapability':
           expect(result['code']).toBe('attach_unsupported');

@@ -55,6 +55,20 @@ function playFixture(server: TestServer, fixture: FixtureObject, sourceId: strin
   }
 }
 
+/** The write that leads to the push: named by the fixture, else the one that gives the chunk it expects. */
+function localWrites(fixture: FixtureObject): string {
+  const { localWrite, pushChunkRequest } = fixture;
+  if (localWrite !== undefined) return asString(asObject(localWrite)['sql']);
+  const rows = pushChunkRequest === undefined ? [] : asArray(asObject(pushChunkRequest)['rows']).map(asObject);
+  if (rows.length === 0) return "INSERT INTO users(id, name) VALUES('user-1', 'Ada')";
+  return rows.map(({ table, payload }) => insertOf(asString(table), asObject(payload))).join(';');
+}
+
+function insertOf(table: string, payload: FixtureObject): string {
+  const values = Object.values(payload).map((value) => `'${asString(value).replaceAll("'", "''")}'`);
+  return `INSERT INTO ${table}(${Object.keys(payload).join(', ')}) VALUES(${values.join(', ')})`;
+}
+
 async function rowState(device: TestDevice, expected: FixtureObject): Promise<FixtureObject> {
   const keyJson = JSON.stringify(expected['key']);
   const sql = 'SELECT row_version, deleted FROM _sync_row_state WHERE table_name = ? AND key_json = ?';
@@ -67,11 +81,7 @@ describe.skipIf(!hasContracts)('[T48] [T51] [T60] push fixtures', () => {
     it.each(asArray(asObject(file.content)['cases']).map(asObject))(`${file.name}: $name`, async (fixture) => {
       const server = createTestServer();
       const device = await openAttachedDevice(server);
-      const local =
-        fixture['localWrite'] === undefined
-          ? "INSERT INTO users(id, name) VALUES('user-1', 'Ada')"
-          : asString(asObject(fixture['localWrite'])['sql']);
-      device.sql(local);
+      device.sql(localWrites(fixture));
       playFixture(server, fixture, (await device.client.sourceInfo()).currentSourceId);
       const { error, rowState: expectedRow, ...state } = asObject(fixture['expectedFinalState']);
       const pushed = device.client.pushPending();
