@@ -17,9 +17,10 @@ import { CATALOG_SETTINGS, loadCatalogFacts } from '../store/catalog-facts.ts';
 import { BOOTSTRAP_LOCK_SQL } from '../store/catalog.sql.ts';
 import { loadCatalog } from '../store/load-catalog.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
-import { hasChangedMigration, METADATA_LAYOUT, METADATA_VERSION } from '../store/migrations.ts';
+import { getMetadataVersion, hasChangedMigration, METADATA_LAYOUT, MIGRATIONS } from '../store/migrations.ts';
+import type { Migration } from '../store/migrations.ts';
 import { findRegistration, planInstallation } from '../store/plan-installation.ts';
-import type { InstallationPlan, StoredMetadata } from '../store/plan-installation.ts';
+import type { InstallationPlan, InstallationScope, StoredMetadata } from '../store/plan-installation.ts';
 import { markAdopted } from '../store/registrations.ts';
 import { adoptTables } from './adopt.ts';
 import type { AdoptionOptions, AdoptionReport } from './adopt.ts';
@@ -38,6 +39,8 @@ export type BootstrapOptions = AdoptionOptions &
      * set up. A table that was unregistered meanwhile is left out of the catalog.
      */
     readonly keepsRegistrations?: boolean;
+    /** Migrations of the metadata schema; those of this release unless a test stands for another one. */
+    readonly migrations?: readonly Migration[];
   };
 
 export interface BootstrapResult {
@@ -120,23 +123,23 @@ async function inspect(
 ): Promise<Inspection> {
   const m = metadataNames(options.metadataSchema);
   const facts = await loadCatalogFacts(tx, options.metadataSchema, configured);
-  const stored = await loadStoredMetadata(tx, m, facts);
-  const keepsOthers = options.keepsRegistrations ?? false;
+  const scope = getScope(options);
+  const stored = await loadStoredMetadata(tx, m, facts, scope.migrations);
   const isActive = (table: { readonly schema: string; readonly table: string }): boolean =>
     findRegistration(stored.registrations, table)?.isActive === true;
-  const tables = keepsOthers ? configured.filter(isActive) : configured;
-  const plan = await planInstallation(tx, m, facts, tables, stored, keepsOthers);
+  const tables = scope.keepsOthers ? configured.filter(isActive) : configured;
+  const plan = await planInstallation(tx, m, facts, tables, stored, scope);
   const checked = checkSchema({
     facts,
     tables,
     registrations: stored.registrations,
     layout: METADATA_LAYOUT,
-    layoutVersion: METADATA_VERSION,
-    hasChangedMigration: hasChangedMigration(stored.migrations),
+    layoutVersion: getMetadataVersion(scope.migrations),
+    hasChangedMigration: hasChangedMigration(stored.migrations, scope.migrations),
     changesMetadata: plan.pending.length > 0,
     changedRelations: plan.changedRelations,
   });
-  const unadopted = await findUnadoptedTables(tx, m, facts, tables, stored);
+  const unadopted = isOurMetadata(checked) ? await findUnadoptedTables(tx, m, facts, tables, stored) : NOTHING_UNADOPTED;
   const isChecked = (table: TableDescription): boolean => rowChecks === 'all' || (rowChecks === 'new' && !isActive(table));
   const violations = [...checked.violations, ...(await checkUnadopted(tx, options, facts, unadopted, checked, isChecked))];
   const report = { violations: sortFindings(violations), warnings: checked.warnings };
@@ -144,6 +147,17 @@ async function inspect(
   const isReady = plan.pending.length === 0;
   const catalog = isReady ? await loadCatalog(tx, m, facts, tables, stored.registrations, stored.shapes) : undefined;
   return { facts, stored, tables, report, plan, unadopted, catalog };
+}
+
+function getScope(options: BootstrapOptions): InstallationScope {
+  return { migrations: options.migrations ?? MIGRATIONS, keepsOthers: options.keepsRegistrations ?? false };
+}
+
+const NOTHING_UNADOPTED: UnadoptedTables = { empty: [], populated: [] };
+
+/** Of another product's metadata, or those of a newer release, nothing is read: which tables are adopted is not known then. */
+function isOurMetadata({ violations }: SchemaReport): boolean {
+  return !violations.some(({ code }) => code === 'metadata_schema_foreign' || code === 'metadata_schema_newer');
 }
 
 /** Rows can only be looked at in a table that is as it should be. */
@@ -173,9 +187,8 @@ async function install(
   await tx.query(BOOTSTRAP_LOCK_SQL, [options.metadataSchema]);
   const { facts, stored, plan, tables } = await inspect(tx, options, configured, 'none');
   const m = metadataNames(options.metadataSchema);
-  const keepsOthers = options.keepsRegistrations ?? false;
   const applied =
-    plan.pending.length === 0 ? NOTHING_APPLIED : await applyInstallation(tx, m, { facts, tables, stored, keepsOthers });
+    plan.pending.length === 0 ? NOTHING_APPLIED : await applyInstallation(tx, m, { facts, tables, stored, ...getScope(options) });
   // Looked at again now that the triggers are in place: until they were, anybody could still insert.
   const inspection = await inspect(tx, options, configured, 'all');
   await markAdopted(tx, m, inspection.unadopted.empty);

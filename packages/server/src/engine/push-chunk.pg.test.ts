@@ -230,6 +230,19 @@ describe('a chunk of a push', () => {
     expect(stored).toEqual([['mine', null]]);
   });
 
+  it('[O1] of a changed table is committed also when another request was the first to notice the change', async () => {
+    const { ctx, pg } = fixture;
+    const pushId = await stagePush(ctx, actor, [
+      { table: 'shifting', key: { id: 'b' }, op: 'INSERT', payload: { title: 'mine too' } },
+    ]);
+    await pg.run('ALTER TABLE shifting ADD COLUMN later text');
+    // By the time that this commit looks, the other request has replaced the catalog, and nothing is new any more.
+    const second = { ...ctx, refreshCatalog: async () => (await ctx.refreshCatalog(), false) };
+    await commitPush(second, actor, pushId);
+    const { rows: stored } = await pg.query('SELECT title,later FROM shifting WHERE _sync_scope_id=$1', [actor.scopeId]);
+    expect(stored).toEqual([['mine too', null]]);
+  });
+
   it('that names a column dropped meanwhile is refused as unknown', async () => {
     const { ctx, pg } = fixture;
     await pg.run('ALTER TABLE items ADD COLUMN short_lived text');

@@ -16,6 +16,7 @@ import { checkConversion, copyRows, hashStagedRange, insertRows } from '../store
 import type { ConversionGroup } from '../store/push-row.sql.ts';
 import { advanceSession, renewLease, renewSession } from '../store/push-session.sql.ts';
 import { formatStatement, runLastStatements } from '../store/run-statements.ts';
+import { getCatalogInUse, hasCatalogChanged } from './catalog-change.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { countUtf8Bytes, createFastSha256 } from './platform-hash.ts';
 import { checkSeedLease, openPush } from './push-access.ts';
@@ -46,13 +47,15 @@ export interface PushChunkReply {
  */
 export async function stagePushChunk(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
   if (!isUuidToken(input.pushId)) throw new SyncError('push_session_not_found');
-  const before = ctx.catalog();
-  try {
-    return await stageOnce(ctx, actor, input);
-  } catch (error) {
-    // A table that changed a moment ago explains a value that does not fit, so look before the client is blamed.
-    if (!mayBeStale(error) || (!(await ctx.refreshCatalog()) && ctx.catalog() === before)) throw error;
-    return stageOnce(ctx, actor, input);
+  for (let changes = 0; ; changes += 1) {
+    const catalog = getCatalogInUse(ctx);
+    try {
+      return await stageOnce(ctx, actor, input);
+    } catch (error) {
+      // A table that changed a moment ago explains a value that does not fit, so look before the client is blamed.
+      const isSettled = !mayBeStale(error) || changes >= ctx.options.retry.attempts;
+      if (isSettled || !(await hasCatalogChanged(ctx, catalog))) throw error;
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import { bundleContextSettings } from '../store/capture.sql.ts';
 import { loadServerRows } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
 import { runStatements } from '../store/run-statements.ts';
+import { getCatalogInUse, hasCatalogChanged } from './catalog-change.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { finaliseBundle } from './finalise.ts';
 import type { FinalisedBundle, WrittenRows } from './finalise.ts';
@@ -58,12 +59,15 @@ interface CommittedPush {
  */
 export async function commitPush(ctx: SyncContext, actor: Actor, pushId: string): Promise<CommitReply> {
   if (!isUuidToken(pushId)) throw new SyncError('push_session_not_found');
-  try {
-    return await commitOnce(ctx, actor, pushId);
-  } catch (error) {
-    // A table that changed a moment ago explains a row that does not fit, so look before the client is blamed.
-    if (!isDataError(error) || !(await ctx.refreshCatalog())) throw error;
-    return commitOnce(ctx, actor, pushId);
+  for (let changes = 0; ; changes += 1) {
+    const catalog = getCatalogInUse(ctx);
+    try {
+      return await commitOnce(ctx, actor, pushId);
+    } catch (error) {
+      // A table that changed a moment ago explains a row that does not fit, so look before the client is blamed.
+      const isSettled = !isDataError(error) || changes >= ctx.options.retry.attempts;
+      if (isSettled || !(await hasCatalogChanged(ctx, catalog))) throw error;
+    }
   }
 }
 

@@ -367,9 +367,16 @@ describe('schema checks', () => {
       expect.stringMatching(/^GRANT USAGE ON SCHEMA "locked"/),
       expect.stringMatching(/^GRANT "postgres" TO /),
     ]);
-    await pg.run(`GRANT USAGE ON SCHEMA locked TO ${role}; GRANT SELECT ON locked.t TO ${role}`);
-    const after = await report('locked', undefined, { database: weak });
-    expect(after.violations.map(({ code }) => code)).toContain('row_security_active');
+    for (const statement of privileges.flatMap(({ fixSql }) => fixSql)) await pg.query(statement);
+    const after = (await report('locked', undefined, { database: weak })).violations;
+    expect(after.map(({ code }) => code)).toEqual([]);
+    await pg.run(`REVOKE postgres FROM ${role}`);
+    const guarded = (await report('locked', undefined, { database: weak })).violations;
+    expect(guarded.map(({ code }) => code)).toContain('row_security_active');
+    for (const statement of guarded.flatMap(({ code, fixSql }) => (code === 'row_security_active' ? fixSql : [])))
+      await pg.query(statement);
+    const opened = (await report('locked', undefined, { database: weak })).violations;
+    expect(opened.map(({ code }) => code)).not.toContain('row_security_active');
     await pg.run(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   });
 });

@@ -206,6 +206,25 @@ test('[P6] waiting for the turn of a scope holds no connection', async () => {
   expect(new Set(await Promise.all(waiting))).toStrictEqual(new Set(['done']));
 });
 
+test('[O1] a fault that a changed table explains is tried again, whoever has noticed the change first, and not for ever', async () => {
+  const [before, after] = [{}, {}] as unknown as [ReturnType<SyncContext['catalog']>, ReturnType<SyncContext['catalog']>];
+  let catalog = before;
+  const base = createContext().ctx;
+  const ctx = { ...base, catalog: () => catalog, refreshCatalog: () => Promise.resolve(false) };
+  let attempts = 0;
+  const run = (onAttempt: () => void) =>
+    withReadTransaction(ctx, 'pull', async () => {
+      attempts += 1;
+      onAttempt();
+      if (catalog === before || attempts > 1) return attempts;
+      throw fault('42703');
+    });
+  expect(await run(() => (catalog = after))).toBe(2);
+  attempts = 0;
+  await expect(run(() => undefined)).rejects.toMatchObject({ sqlState: '42703' });
+  expect(attempts).toBe(1);
+});
+
 test('a COMMIT that got lost is asked for: committed gives the answer, aborted tries again, unknown is a 503', async () => {
   const done = createContext({}, losingCommits(pg.db, true)).ctx;
   const answer = await withWriteTransaction(done, 'push_session_commit', async () => 'first', {

@@ -4,6 +4,7 @@ import { BULK_WORK_MEM, RETRY_AFTER_MS } from '../limits.ts';
 import { PgFault } from '../ports/postgres.ts';
 import type { PgBegin, PgTransaction } from '../ports/postgres.ts';
 import { isCatalogFault, isLockFault, isTransientFault } from '../rules/pg-faults.ts';
+import { getCatalogInUse, hasCatalogChanged } from './catalog-change.ts';
 import type { SyncContext } from './context.ts';
 import type { Operation } from './events.ts';
 
@@ -114,9 +115,10 @@ async function runAttempts<T>(
 ): Promise<T> {
   const first = await runFirstTry(ctx, operation, options, budget);
   if ('value' in first) return first.value;
-  let hasRefreshed = false;
+  let changes = 0;
   for (let number = first.attempts + 1; ; number += 1) {
     const startedAt = performance.now();
+    const catalog = getCatalogInUse(ctx);
     try {
       const attempt = { number, queueWaitMs: budget.queueWaitMs };
       return await ctx.db.transaction(completeBegin(ctx, begin, options, budget), (tx) => fn(tx, attempt));
@@ -125,8 +127,8 @@ async function runAttempts<T>(
       const settled = await settleCommit(ctx, operation, error, number, options);
       if (settled !== undefined) return settled.value;
       if (isLockFault(error)) budget.remainingMs -= performance.now() - startedAt;
-      if (isCatalogFault(error) && !hasRefreshed && (await ctx.refreshCatalog())) {
-        hasRefreshed = true;
+      if (isCatalogFault(error) && changes < ctx.options.retry.attempts && (await hasCatalogChanged(ctx, catalog))) {
+        changes += 1;
         continue;
       }
       checkMayRetry(ctx, operation, error, number, budget);

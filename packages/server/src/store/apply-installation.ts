@@ -5,7 +5,8 @@ import { describeColumns, describeTable, findRoot, shapeColumns } from '../rules
 import { tableName } from '../rules/normalise-tables.ts';
 import { planFunctions, planRelations } from './capture-plan.ts';
 import type { MetadataNames } from './metadata.sql.ts';
-import { applyMigrations, loadAppliedMigrations, METADATA_LAYOUT, METADATA_VERSION } from './migrations.ts';
+import { applyMigrations, getMetadataVersion, loadAppliedMigrations, METADATA_LAYOUT } from './migrations.ts';
+import type { Migration } from './migrations.ts';
 import {
   changedShapes,
   findRegistration,
@@ -13,7 +14,7 @@ import {
   loadStrayTriggers,
   removedRegistrations,
 } from './plan-installation.ts';
-import type { StoredMetadata } from './plan-installation.ts';
+import type { InstallationScope, StoredMetadata } from './plan-installation.ts';
 import type { StoredRegistration } from './registrations.ts';
 import {
   insertRegistration,
@@ -24,12 +25,10 @@ import {
   setRegistrationActive,
 } from './registrations.ts';
 
-export interface Installation {
+export interface Installation extends InstallationScope {
   readonly facts: CatalogFacts;
   readonly tables: readonly NormalisedTable[];
   readonly stored: StoredMetadata;
-  /** Leaves tables alone that are registered and not among `tables`. */
-  readonly keepsOthers: boolean;
 }
 
 export interface AppliedInstallation {
@@ -38,9 +37,15 @@ export interface AppliedInstallation {
 }
 
 /** Reads the metadata schema; empty while it does not exist, is not ours, or is newer than this code. */
-export async function loadStoredMetadata(tx: PgTransaction, m: MetadataNames, facts: CatalogFacts): Promise<StoredMetadata> {
+export async function loadStoredMetadata(
+  tx: PgTransaction,
+  m: MetadataNames,
+  facts: CatalogFacts,
+  migrations: readonly Migration[],
+): Promise<StoredMetadata> {
   const { layout, version } = facts.server.metadata;
-  if (layout !== METADATA_LAYOUT || version > METADATA_VERSION) return { migrations: [], registrations: [], shapes: [] };
+  if (layout !== METADATA_LAYOUT || version > getMetadataVersion(migrations))
+    return { migrations: [], registrations: [], shapes: [] };
   return {
     migrations: await loadAppliedMigrations(tx, m),
     registrations: await loadRegistrations(tx, m),
@@ -51,10 +56,10 @@ export async function loadStoredMetadata(tx: PgTransaction, m: MetadataNames, fa
 export async function applyInstallation(
   tx: PgTransaction,
   m: MetadataNames,
-  { facts, tables, stored, keepsOthers }: Installation,
+  { facts, tables, stored, migrations, keepsOthers }: Installation,
 ): Promise<AppliedInstallation> {
   if (!facts.server.metadata.exists) await tx.script(`CREATE SCHEMA ${m.schema}`);
-  const migrations = await applyMigrations(tx, m, facts.server.metadata.version);
+  const applied = await applyMigrations(tx, m, migrations, facts.server.metadata.version);
   const changed = new Set<string>();
   const removed = keepsOthers ? [] : removedRegistrations(tables, stored.registrations);
   await applyRegistrations(tx, m, { facts, tables, stored, removed }, changed);
@@ -69,13 +74,18 @@ export async function applyInstallation(
   ];
   if (statements.length > 0) await tx.script(statements.join(';\n'));
   await applyShapes(tx, m, facts, tables, changed);
-  return { appliedMigrations: migrations.map((migration) => migration.version), changedTables: [...changed].sort() };
+  return { appliedMigrations: applied.map((migration) => migration.version), changedTables: [...changed].sort() };
 }
 
 async function applyRegistrations(
   tx: PgTransaction,
   m: MetadataNames,
-  { facts, tables, stored, removed }: Omit<Installation, 'keepsOthers'> & { readonly removed: readonly StoredRegistration[] },
+  {
+    facts,
+    tables,
+    stored,
+    removed,
+  }: Omit<Installation, keyof InstallationScope> & { readonly removed: readonly StoredRegistration[] },
   changed: Set<string>,
 ): Promise<void> {
   for (const table of tables) {

@@ -21,7 +21,10 @@ export interface Migration {
 /** In order; a released entry never changes, which the stored checksum proves. */
 export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: 'initial layout', sql: metadataDdl }];
 
-export const METADATA_VERSION = MIGRATIONS.length;
+/** The version that a schema has when all of them are applied. */
+export function getMetadataVersion(migrations: readonly Migration[]): number {
+  return migrations.length;
+}
 
 /** SHA-256 of the migration's statements under a fixed schema name, so that every deployment has the same. */
 export function migrationChecksum(migration: Migration): string {
@@ -31,9 +34,9 @@ export function migrationChecksum(migration: Migration): string {
 }
 
 /** A stored migration that was made from other statements than the code's of the same version. */
-export function hasChangedMigration(applied: readonly AppliedMigration[]): boolean {
+export function hasChangedMigration(applied: readonly AppliedMigration[], migrations: readonly Migration[]): boolean {
   return applied.some(({ version, checksum }) => {
-    const known = MIGRATIONS.find((migration) => migration.version === version);
+    const known = migrations.find((migration) => migration.version === version);
     return known !== undefined && migrationChecksum(known) !== checksum;
   });
 }
@@ -52,8 +55,13 @@ export async function loadAppliedMigrations(tx: PgTransaction, m: MetadataNames)
 }
 
 /** Applies what is above `fromVersion` (0 for an absent schema) inside the caller's transaction. */
-export async function applyMigrations(tx: PgTransaction, m: MetadataNames, fromVersion: number): Promise<readonly Migration[]> {
-  const pending = MIGRATIONS.filter((migration) => migration.version > fromVersion);
+export async function applyMigrations(
+  tx: PgTransaction,
+  m: MetadataNames,
+  migrations: readonly Migration[],
+  fromVersion: number,
+): Promise<readonly Migration[]> {
+  const pending = migrations.filter((migration) => migration.version > fromVersion);
   for (const migration of pending) {
     await tx.script(migration.sql(m));
     if (migration.version === 1) await saveMeta(tx, m);
@@ -63,7 +71,7 @@ export async function applyMigrations(tx: PgTransaction, m: MetadataNames, fromV
       migrationChecksum(migration),
     ]);
   }
-  if (pending.length > 0) await tx.query(`UPDATE ${m.meta} SET version = $1::int4`, [String(METADATA_VERSION)]);
+  if (pending.length > 0) await tx.query(`UPDATE ${m.meta} SET version = $1::int4`, [String(getMetadataVersion(migrations))]);
   return pending;
 }
 

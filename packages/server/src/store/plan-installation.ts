@@ -10,8 +10,7 @@ import { planFunctions, planRelations, STRAY_TRIGGERS_SQL } from './capture-plan
 import type { InstalledTable } from './capture-plan.ts';
 import { dropTriggerSql } from './capture.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
-import { MIGRATIONS } from './migrations.ts';
-import type { AppliedMigration } from './migrations.ts';
+import type { AppliedMigration, Migration } from './migrations.ts';
 import type { StoredRegistration } from './registrations.ts';
 import { RowReader } from './row-reader.ts';
 import { findShape } from './shape-columns.ts';
@@ -22,6 +21,14 @@ export interface StoredMetadata {
   readonly migrations: readonly AppliedMigration[];
   readonly registrations: readonly StoredRegistration[];
   readonly shapes: readonly TableShape[];
+}
+
+/** What is to be installed, apart from the tables' triggers. */
+export interface InstallationScope {
+  /** All migrations of the metadata schema. */
+  readonly migrations: readonly Migration[];
+  /** Leaves tables alone that are registered and not among the given ones. */
+  readonly keepsOthers: boolean;
 }
 
 export interface InstallationPlan {
@@ -37,7 +44,7 @@ export async function planInstallation(
   facts: CatalogFacts,
   tables: readonly NormalisedTable[],
   stored: StoredMetadata,
-  keepsOthers: boolean,
+  { migrations, keepsOthers }: InstallationScope,
 ): Promise<InstallationPlan> {
   const installed = installedTables(facts, tables, stored.registrations);
   const relations = installed.flatMap((table) => planRelations(m, facts, table));
@@ -47,9 +54,9 @@ export async function planInstallation(
     for (const relation of facts.relations) if (relation.rootOid === findRoot(facts, table)?.oid) changed.add(relation.oid);
   }
   const pending = [
-    ...MIGRATIONS.filter(({ version }) => version > facts.server.metadata.version).map(
-      ({ version, name }) => `migration ${String(version)}: ${name}`,
-    ),
+    ...migrations
+      .filter(({ version }) => version > facts.server.metadata.version)
+      .map(({ version, name }) => `migration ${String(version)}: ${name}`),
     ...unregistered.map((table) => `register ${tableName(table)}`),
     ...(keepsOthers ? [] : removedRegistrations(tables, stored.registrations)).map(
       (removed) => `unregister ${tableName(removed)}`,
