@@ -95,6 +95,36 @@ describe('the reference server as a process', () => {
     while (JSON.stringify(await count()).includes(':1')) await new Promise((resolve) => setTimeout(resolve, 5));
   });
 
+  it('wakes a device that watches one process when another process commits', async () => {
+    const secret = { JWT_SECRET: 'a secret of both processes' };
+    const one = await startServerProcess(MAIN, ['--dev'], secret);
+    const other = await startServerProcess(MAIN, ['--dev'], secret, one);
+    const gone = new AbortController();
+    try {
+      const user = randomUUID();
+      const headers = { ...(await signIn(one.url, user)), 'Oversync-Source-ID': 'watcher' };
+      await fetch(`${one.url}/sync/connect`, { method: 'POST', headers, body: '{}' });
+      const stream = await fetch(`${one.url}/sync/watch`, { headers, signal: gone.signal });
+      const device = await openRichDevice(other.url, user);
+      devices.push(device);
+      device.run('INSERT INTO categories VALUES (?, ?, NULL)', randomUUID(), 'from the other process');
+      await device.client.sync();
+      let heard = '';
+      const decoder = new TextDecoder();
+      for await (const bytes of stream.body ?? []) {
+        heard += decoder.decode(bytes, { stream: true });
+        if (heard.includes('event: bundle')) break;
+      }
+      expect(heard).toMatch(
+        /^: connected\n\nevent: bundle\ndata: \{"bundle_seq":1,"source_id":"[^"]+","source_bundle_id":1\}\n\n$/,
+      );
+    } finally {
+      gone.abort();
+      await other.stop();
+      await one.stop();
+    }
+  });
+
   it('forgets bundles when told to, so that a device that was away rebuilds', async () => {
     const user = randomUUID();
     const [first, second] = [await openDevice(user), await openDevice(user)];

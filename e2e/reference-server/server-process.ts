@@ -12,17 +12,22 @@ const PROJECT_FOLDER = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface ServerProcess {
   readonly url: string;
+  /** The database that it serves. */
+  readonly databaseUrl: string;
   /** Ends the process as an operator does; resolves to its exit code. */
   stop(): Promise<number | null>;
 }
 
-/** Starts a server program of `examples/` on a database of its own and waits until it says where it listens. */
+/**
+ * Starts a server program of `examples/` on a database of its own, or on the one of `beside`, and waits until it says where it listens.
+ */
 export async function startServerProcess(
   main: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  beside?: ServerProcess,
 ): Promise<ServerProcess> {
-  const database = await createTestDatabase();
+  const database = beside === undefined ? await createTestDatabase() : { url: beside.databaseUrl, drop: () => Promise.resolve() };
   const folder = await mkdtemp(join(tmpdir(), 'oversync-server-'));
   const command = [
     '--conditions=oversync-source',
@@ -50,7 +55,7 @@ export async function startServerProcess(
   for await (const line of createInterface({ input: child.stdout })) {
     output += `${line}\n`;
     const url = /^listening on (\S+)$/.exec(line)?.[1];
-    if (url !== undefined) return { url, stop };
+    if (url !== undefined) return { url, databaseUrl: database.url, stop };
   }
   await stop();
   throw new Error(`the server did not start:\n${output}`);
