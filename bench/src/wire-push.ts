@@ -5,8 +5,8 @@ import { canonicalJson, createJsonObject, formatFloat, type JsonObject, requestR
 import type { BenchRow } from './bench-rows.ts';
 import { KeepAlivePost } from './keep-alive-post.ts';
 
-/** How the header of a bundle begins in a pull. */
-const BUNDLE_START = '{"bundle_seq":';
+/** Bytes at the end of a snapshot chunk that hold what follows its rows. */
+const CHUNK_TAIL_BYTES = 120;
 
 /** Rows of one upload request. */
 const CHUNK_ROWS = 5000;
@@ -78,23 +78,21 @@ export class WireSource {
     return BigInt(String((await this.#post('/sync/snapshot-sessions', ''))['row_count']));
   }
 
-  /** Reads every bundle of the scope, page by page, and throws it away; returns the bytes. */
-  async pullAll(): Promise<number> {
+  /** Opens a snapshot session, reads all of it chunk by chunk, and throws it away. */
+  async readSnapshot(): Promise<void> {
+    const session = await this.#post('/sync/snapshot-sessions', '');
+    const path = `${this.#serverUrl}/sync/snapshot-sessions/${String(session['snapshot_id'])}`;
     const headers = { ...this.#headers, 'Accept-Encoding': 'identity' };
-    let bytes = 0;
-    for (let after = '0', hasMore = true; hasMore;) {
-      const response = await fetch(`${this.#serverUrl}/sync/pull?after_bundle_seq=${after}&max_bundles=5000`, {
-        headers,
-      });
-      if (response.status !== 200) throw new Error(`pull was answered with ${response.status}`);
-      const page = Buffer.from(await response.arrayBuffer());
-      bytes += page.length;
-      const [, lastBundleSeq] =
-        /"bundle_seq":(\d+)/.exec(page.subarray(page.lastIndexOf(BUNDLE_START)).toString('latin1', 0, 100)) ?? [];
-      hasMore = page.lastIndexOf('"has_more":true') > 0 && lastBundleSeq !== undefined;
-      after = lastBundleSeq ?? after;
+    for (let next = '0', hasMore = true; hasMore;) {
+      const query = `?after_row_ordinal=${next}&max_rows=5000&max_bytes=16777216`;
+      const response = await fetch(`${path}${query}`, { headers });
+      if (response.status !== 200) throw new Error(`a snapshot chunk was answered with ${response.status}`);
+      const tail = Buffer.from(await response.arrayBuffer())
+        .subarray(-CHUNK_TAIL_BYTES)
+        .toString('latin1');
+      next = /"next_row_ordinal":(\d+)/.exec(tail)?.[1] ?? next;
+      hasMore = tail.includes('"has_more":true');
     }
-    return bytes;
   }
 
   async #post(path: string, body: string | Uint8Array): Promise<Readonly<Record<string, unknown>>> {

@@ -8,6 +8,7 @@ import type { SourceReplacement } from '../rules/replacement-decision.ts';
 import { loadActorFacts, saveSourceBinding } from '../store/actor-facts.ts';
 import type { ScopeFacts } from '../store/actor-facts.ts';
 import { findImage, lockReplacementSources, retireSessions, saveReplacement, saveSnapshotSession } from '../store/snapshot.ts';
+import { BUILD_IMAGE_SETTINGS } from '../store/snapshot.sql.ts';
 import type { SnapshotImage } from '../store/snapshot.ts';
 import { bindSource, checkActor, checkScopeInitialized } from './actor-check.ts';
 import type { Actor, SyncContext } from './context.ts';
@@ -56,6 +57,7 @@ export async function createSnapshotSession(
       {
         isolation: 'repeatable read',
         isBulk: true,
+        settings: BUILD_IMAGE_SETTINGS,
       },
     );
     reportCreated(ctx, created, performance.now() - startedAt, queueMs);

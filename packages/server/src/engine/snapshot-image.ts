@@ -1,18 +1,19 @@
 import { SyncError } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
-import { snapshotImageRows } from '../rules/snapshot-sql.ts';
+import { countScopeRows, snapshotRows } from '../rules/snapshot-sql.ts';
 import type { ScopeFacts } from '../store/actor-facts.ts';
 import { createImage } from '../store/snapshot.ts';
 import type { SnapshotImage } from '../store/snapshot.ts';
+import { BATCH_KEYS } from '../store/snapshot.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
 import type { ResolvedOptions } from './options.ts';
 
-/** Parameter of the scope id in the statement that builds an image. */
+/** Parameters of the scope in the statement that builds an image. */
 const SCOPE_PARAMETERS = { scopePk: '$1::int8', scopeId: '$5' } as const;
 
 /**
- * Copies all rows of the scope into an image, inside PostgreSQL.
+ * Copies all rows of the scope into an image, inside PostgreSQL, in a transaction with `BUILD_IMAGE_SETTINGS`.
  *
  * @throws SyncError `snapshot_session_limit_exceeded`, or `snapshot_session_create_failed` when metadata and tables disagree; the
  * transaction rolls back and nothing is kept.
@@ -30,7 +31,11 @@ export async function buildSnapshotImage(
     scopeId: actor.scopeId,
     head: scope.head,
     shapeSet: catalog.shapeSet,
-    imageRows: snapshotImageRows(tables, ctx.names, SCOPE_PARAMETERS),
+    source: {
+      tableIds: tables.map(({ tableId }) => tableId),
+      rows: snapshotRows(tables, ctx.names, SCOPE_PARAMETERS, BATCH_KEYS),
+      rowCount: countScopeRows(tables, SCOPE_PARAMETERS.scopeId),
+    },
   });
   if (image.mismatchCount > 0n) {
     ctx.emit({ name: 'integrityMismatch' });

@@ -1,5 +1,5 @@
-/** SQL that yields all rows of a scope as snapshot rows; built from checked table descriptions. */
-import { keyBytesOfRow, keyMember, keyTextOfRow, renderPayload, tableMembers, tableRef } from './render-sql.ts';
+/** SQL that yields the rows of a scope as snapshot rows; built from checked table descriptions. */
+import { columnRef, keyFromBytes, keyMember, keyTextOfRow, renderPayload, tableMembers, tableRef } from './render-sql.ts';
 import type { RenderFunctions } from './render-sql.ts';
 import { quoteIdentifier } from './sql-text.ts';
 import { SCOPE_COLUMN } from './table-description.ts';
@@ -9,35 +9,51 @@ interface SnapshotNames extends RenderFunctions {
   readonly rowState: string;
 }
 
-/**
- * A query with the columns `table_id, key_bytes, row_text` over all tables. `scopePk` and `scopeId` are SQL expressions, usually
- * parameters. Metadata and table are joined from both sides: a key that lives in only one of them yields a NULL text, because an
- * image that hides the difference would hide it from every device.
- */
-export function snapshotImageRows(
-  tables: readonly TableDescription[],
-  names: SnapshotNames,
-  scope: { readonly scopePk: string; readonly scopeId: string },
-): string {
-  if (tables.length === 0) return 'SELECT 0::int4 AS table_id, NULL::bytea AS key_bytes, NULL::text AS row_text WHERE false';
-  return tables.map((table) => tableRows(table, names, scope)).join('\nUNION ALL\n');
+/** SQL expressions for the scope, usually parameters. */
+interface ScopeExpressions {
+  readonly scopePk: string;
+  readonly scopeId: string;
 }
 
-function tableRows(
-  table: TableDescription,
+/** SQL expressions for consecutive keys of one table: from `firstKey` on, up to but without `endKey`. */
+interface KeyRange {
+  readonly tableId: string;
+  readonly firstKey: string;
+  readonly endKey: string;
+}
+
+/**
+ * A query with the columns `key_bytes, row_text` over the live keys of the metadata in `range`. A key without a row yields a NULL text:
+ * an image that hides the difference would hide it from every device.
+ */
+export function snapshotRows(
+  tables: readonly TableDescription[],
   names: SnapshotNames,
-  scope: { readonly scopePk: string; readonly scopeId: string },
+  scope: ScopeExpressions,
+  range: KeyRange,
 ): string {
+  if (tables.length === 0) return 'SELECT NULL::bytea AS key_bytes, NULL::text AS row_text WHERE false';
+  return tables.map((table) => tableRows(table, names, scope, range)).join('\nUNION ALL\n');
+}
+
+function tableRows(table: TableDescription, names: SnapshotNames, scope: ScopeExpressions, range: KeyRange): string {
   const id = String(table.tableId);
-  const key = `t.${quoteIdentifier(table.keyColumn)}`;
+  const key = columnRef('t', table.keyColumn);
   const text =
     `'{'||${tableMembers(table)}||','||${keyMember(table, keyTextOfRow(table, 't'))}||',"row_version":'||s.version::text` +
     `||',"payload":'||${renderPayload(table, 't', names)}||'}'`;
   return (
-    `SELECT ${id}::int4 AS table_id, COALESCE(s.key_bytes, ${keyBytesOfRow(table, 't')}) AS key_bytes, ` +
-    `CASE WHEN s.version IS NOT NULL AND ${key} IS NOT NULL THEN ${text} END AS row_text ` +
-    `FROM (SELECT key_bytes, version FROM ${names.rowState} WHERE scope_pk = ${scope.scopePk} AND table_id = ${id} AND NOT deleted) s ` +
-    `FULL JOIN (SELECT * FROM ${tableRef(table)} WHERE ${quoteIdentifier(SCOPE_COLUMN)} = ${scope.scopeId}) t ` +
-    `ON s.key_bytes = ${keyBytesOfRow(table, 't')}`
+    `SELECT s.key_bytes, CASE WHEN ${key} IS NOT NULL THEN ${text} END AS row_text FROM ${names.rowState} s ` +
+    `LEFT JOIN ${tableRef(table)} t ON ${columnRef('t', SCOPE_COLUMN)} = ${scope.scopeId} AND ${key} = ${keyFromBytes(table, 's.key_bytes')} ` +
+    `WHERE ${range.tableId} = ${id} AND s.scope_pk = ${scope.scopePk} AND s.table_id = ${id} AND NOT s.deleted ` +
+    `AND s.key_bytes >= ${range.firstKey} AND s.key_bytes < ${range.endKey}`
   );
+}
+
+/** An SQL expression for the rows that the tables hold for the scope, whatever the metadata says. */
+export function countScopeRows(tables: readonly TableDescription[], scopeId: string): string {
+  const counts = tables.map(
+    (table) => `(SELECT count(*) FROM ${tableRef(table)} WHERE ${quoteIdentifier(SCOPE_COLUMN)} = ${scopeId})`,
+  );
+  return ['0', ...counts].join('+');
 }

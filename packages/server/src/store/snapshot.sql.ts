@@ -54,24 +54,51 @@ SELECT image_id, row_count, byte_count FROM ${m.snapshotImage}
 WHERE scope_pk = $1 AND bundle_seq = $2 AND shape_set = $3 ORDER BY created_at DESC LIMIT 1 FOR KEY SHARE`;
 }
 
+/** Above every key: no UTF-8 text has such a byte, and a uuid has 16 bytes only. */
+const KEY_BYTES_END = `'\\x${'ff'.repeat(17)}'::bytea`;
+
+/** What an image is built from. */
+export interface ImageSource {
+  readonly tableIds: readonly number[];
+  /** Yields `key_bytes, row_text` of the keys in {@link BATCH_KEYS}, with a NULL text where there is no row; may use `$5` and up. */
+  readonly rows: string;
+  /** Rows of the scope in all tables, as SQL expression. */
+  readonly rowCount: string;
+}
+
+/** Expressions of {@link buildImage} that {@link ImageSource.rows} may use. */
+export const BATCH_KEYS = { tableId: 'batch.table_id', firstKey: 'batch.first_key', endKey: 'batch.end_key' } as const;
+
 /**
- * Builds an image in one statement. `imageRows` yields `table_id, key_bytes, row_text`, with a NULL text where metadata and table
- * disagree. `$1` scope_pk, `$2` image id, `$3` head, `$4` shape set; `imageRows` may use `$5` and up. Returns rows, bytes, largest row,
- * disagreements.
+ * Builds an image in one statement, batch by batch of consecutive keys, so that no more than a batch of row texts is ever sorted or
+ * kept: sorting all of them would write each text to disk several times. `$1` scope_pk, `$2` image id, `$3` head, `$4` shape set. Returns
+ * rows, bytes, largest row, keys without a row, and rows in the tables; the last count shows rows without a key.
+ *
+ * Table ids are filtered by an expression that no index knows: the index alone then gives the keys in order.
  */
-export function buildImage(m: MetadataNames, imageRows: string): string {
+export function buildImage(m: MetadataNames, source: ImageSource): string {
   return `
-WITH numbered AS (
-  SELECT row_text, octet_length(row_text) AS row_length,
-    row_number() OVER w - 1 AS row_ordinal,
-    sum(octet_length(row_text)) OVER w - octet_length(row_text) AS bytes_before
-  FROM (${imageRows}) live
-  WINDOW w AS (ORDER BY table_id, key_bytes)
+WITH keys AS (
+  SELECT table_id, key_bytes, row_number() OVER (ORDER BY table_id, key_bytes) - 1 AS row_ordinal,
+    row_number() OVER (PARTITION BY table_id ORDER BY key_bytes) - 1 AS table_ordinal
+  FROM ${m.rowState} WHERE scope_pk = $1::int8 AND NOT deleted AND table_id + 0 IN (${['NULL', ...source.tableIds].join(',')})
+), batch AS MATERIALIZED (
+  SELECT table_id, key_bytes AS first_key, row_ordinal,
+    COALESCE(lead(key_bytes) OVER (PARTITION BY table_id ORDER BY row_ordinal), ${KEY_BYTES_END}) AS end_key
+  FROM keys WHERE table_ordinal % ${String(BLOCK_ROWS_MAX)} = 0
 ), block AS (
   INSERT INTO ${m.snapshotBlock} (scope_pk, image_id, first_row_ordinal, row_count, row_lengths, row_texts)
-  SELECT $1::int8, $2::uuid, min(row_ordinal), count(*), array_agg(row_length ORDER BY row_ordinal),
-    COALESCE(string_agg(row_text, ',' ORDER BY row_ordinal), '')
-  FROM numbered GROUP BY row_ordinal / ${String(BLOCK_ROWS_MAX)}, div(bytes_before, ${String(BLOCK_BYTES)})
+  SELECT $1::int8, $2::uuid, batch.row_ordinal + part.rows_before, part.row_count, part.row_lengths, part.row_texts
+  FROM batch CROSS JOIN LATERAL (
+    SELECT min(n.position) - 1 AS rows_before, count(*) AS row_count, array_agg(n.row_length ORDER BY n.position) AS row_lengths,
+      COALESCE(string_agg(n.row_text, ',' ORDER BY n.position), '') AS row_texts
+    FROM (
+      SELECT row_text, octet_length(row_text) AS row_length, row_number() OVER w AS position,
+        sum(octet_length(row_text)) OVER w - octet_length(row_text) AS bytes_before
+      FROM (SELECT * FROM (${source.rows}) live OFFSET 0) rendered
+      WINDOW w AS (ORDER BY key_bytes)
+    ) n GROUP BY n.bytes_before / ${String(BLOCK_BYTES)}
+  ) part
   RETURNING row_count, octet_length(row_texts) - row_count + 1 AS byte_count,
     (SELECT max(l) FROM unnest(row_lengths) l) AS largest, row_count - cardinality(array_remove(row_lengths, NULL)) AS mismatches
 ), total AS (
@@ -82,8 +109,15 @@ WITH numbered AS (
   INSERT INTO ${m.snapshotImage} (scope_pk, image_id, bundle_seq, shape_set, row_count, byte_count)
   SELECT $1::int8, $2::uuid, $3::int8, $4::text, row_count, byte_count FROM total
 )
-SELECT row_count, byte_count, largest, mismatches FROM total`;
+SELECT row_count, byte_count, largest, mismatches, ${source.rowCount} FROM total`;
 }
+
+/**
+ * The plan that {@link buildImage} is written for, whatever statistics say: keys and rows are looked up one by one through their unique
+ * indexes. Without it a planner that expects few batches would read a whole table for each of them.
+ */
+export const BUILD_IMAGE_SETTINGS =
+  'SET LOCAL enable_hashjoin=off;SET LOCAL enable_mergejoin=off;SET LOCAL enable_memoize=off;SET LOCAL enable_material=off';
 
 /** `$1` scope_pk, `$2` snapshot id, `$3` image id, `$4` source id, `$5` head, `$6` rows, `$7` bytes, `$8` lifetime in ms. */
 export function insertSnapshotSession(m: MetadataNames): string {

@@ -15,6 +15,7 @@ import {
   retireSource,
   selectSnapshotBlocks,
 } from './snapshot.sql.ts';
+import type { ImageSource } from './snapshot.sql.ts';
 
 export interface LockedSources {
   readonly previous: SourceLineage;
@@ -80,7 +81,7 @@ export async function findImage(
 
 export interface BuiltImage extends SnapshotImage {
   readonly largestRowBytes: bigint;
-  /** Keys that live in the metadata or in the table, but not in both. */
+  /** Keys that live in the metadata or in the tables, but not in both. */
   readonly mismatchCount: bigint;
 }
 
@@ -89,27 +90,25 @@ export interface ImageRequest {
   readonly scopeId: string;
   readonly head: bigint;
   readonly shapeSet: string;
-  /** Yields the rows; uses `$5` for the scope id. */
-  readonly imageRows: string;
+  /** Its SQL uses `$5` for the scope id. */
+  readonly source: ImageSource;
 }
 
 export async function createImage(tx: PgTransaction, m: MetadataNames, request: ImageRequest): Promise<BuiltImage> {
   const imageId = crypto.randomUUID();
-  const { rows } = await tx.query(buildImage(m, request.imageRows), [
+  const { rows } = await tx.query(buildImage(m, request.source), [
     request.scopePk,
     imageId,
     request.head.toString(),
     request.shapeSet,
     request.scopeId,
   ]);
-  const [rowCount, byteCount, largest, mismatches] = (rows[0] ?? []).map((value) => BigInt(value ?? 0));
-  return {
-    imageId,
-    rowCount: rowCount ?? 0n,
-    byteCount: byteCount ?? 0n,
-    largestRowBytes: largest ?? 0n,
-    mismatchCount: mismatches ?? 0n,
-  };
+  const [rowCount = 0n, byteCount = 0n, largestRowBytes = 0n, keysWithoutRow = 0n, tableRowCount = 0n] = (rows[0] ?? []).map(
+    (value) => BigInt(value ?? 0),
+  );
+  // A key has one row at most, so the rows that no key has found are the rest.
+  const rowsWithoutKey = tableRowCount - (rowCount - keysWithoutRow);
+  return { imageId, rowCount, byteCount, largestRowBytes, mismatchCount: keysWithoutRow + rowsWithoutKey };
 }
 
 export interface NewSnapshotSession {
