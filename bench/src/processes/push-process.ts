@@ -1,4 +1,6 @@
 /** The server's engine with a load of its own: pushes of one row as function calls, without HTTP between. */
+import { availableParallelism } from 'node:os';
+
 import { parseJsonBytes, type JsonValue } from '@oversync/protocol';
 import { EXAMPLE_SCHEMA_SQL, REGISTERED_TABLES } from '@oversync/reference-server-example';
 import { createPgDatabase } from '@oversync/server/pg';
@@ -21,7 +23,7 @@ if (databaseUrl === undefined) throw new Error('usage: push-process <database UR
 
 const JSON_DEPTH_MAX = 20;
 /** As many connections as the server of the example has. */
-const POOL_SIZE = 10;
+const POOL_SIZE = Math.max(4, 2 * availableParallelism());
 const database = createPgDatabase(new Pool({ connectionString: databaseUrl, max: POOL_SIZE }), { preparedStatements: true });
 await database.transaction({ isolation: 'read committed' }, (tx) => tx.script(EXAMPLE_SCHEMA_SQL));
 const core = new ServerCore(

@@ -1,10 +1,15 @@
+import { availableParallelism } from 'node:os';
+
 import type { DevPostgres } from '@oversync/dev-postgres';
 import type { PgListener, Postgres } from '@oversync/server';
 import { createPgDatabase, createPgListener } from '@oversync/server/pg';
 import { Pool } from 'pg';
 
-/** Connections of the server's pool. */
-const POOL_SIZE = 10;
+/**
+ * Connections of the server's pool. PostgreSQL runs on this machine too: with many more sessions at work than cores, short transactions
+ * take each other's caches away and all of them become slower.
+ */
+const POOL_SIZE = Math.max(4, 2 * availableParallelism());
 
 /** How long a request waits for a connection, in milliseconds, before it is answered with 503. */
 const CONNECTION_WAIT_MS = 5000;

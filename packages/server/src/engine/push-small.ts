@@ -42,7 +42,7 @@ export async function createSmallSession(
   const results = await runSmall(ctx, settings, (tx) =>
     runLastStatements(tx, [createSmallPush(ctx.names, caller, { ...session, pushId })]),
   );
-  return results?.[0]?.rows[0] === undefined ? undefined : pushId;
+  return results?.[0]?.rows[0]?.[0] === 't' ? pushId : undefined;
 }
 
 /** Stages the first chunk of a push; `checks` convert its values. Resolves to true when that is done. */
@@ -58,7 +58,7 @@ export async function stageSmallChunk(
   const results = await runSmall(ctx, formatTimeout(attempt), (tx) =>
     runLastStatements(tx, [stageSmallPush(ctx.names, caller, chunk), ...checks(caller.scopePk)]),
   );
-  return results?.[0]?.rows[0] === undefined ? undefined : true;
+  return results?.[0]?.rows[0]?.[0] === 't' ? true : undefined;
 }
 
 export interface SmallCommitResult {

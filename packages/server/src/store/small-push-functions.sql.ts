@@ -26,7 +26,12 @@ interface FunctionDraft {
   readonly body: string;
 }
 
-/** Settings on which the meaning or the form of a value depends, and the one that bounds waiting for a lock (milliseconds). */
+const set = (name: string, value: string): string => `set_config(${quoteLiteral(name)},${value},true)`;
+
+/**
+ * Settings on which the meaning or the form of a value depends, and the one that bounds waiting for a lock (milliseconds). Assignments,
+ * because PL/pgSQL evaluates them without the executor.
+ */
 function pinSettings(lockTimeoutMs: string): string {
   const pinned = [
     ['TimeZone', 'UTC'],
@@ -36,22 +41,19 @@ function pinSettings(lockTimeoutMs: string): string {
     ['standard_conforming_strings', 'on'],
     ['jit', 'off'],
   ] as const;
-  const set = (name: string, value: string): string => `set_config(${quoteLiteral(name)},${value},true)`;
-  const differs = pinned.map(([name, value]) => `current_setting(${quoteLiteral(name)})<>${quoteLiteral(value)}`);
+  const statements = pinned.map(
+    ([name, value]) =>
+      `IF current_setting(${quoteLiteral(name)})<>${quoteLiteral(value)} THEN v_set:=${set(name, quoteLiteral(value))}; END IF;`,
+  );
   return `
-  IF ${differs.join(' OR ')} OR current_setting('DateStyle') NOT LIKE 'ISO%' THEN
-    PERFORM ${[...pinned.map(([name, value]) => set(name, quoteLiteral(value))), set('DateStyle', `'ISO'`)].join(',')};
-  END IF;
-  PERFORM ${set('lock_timeout', `${lockTimeoutMs}::text`)};`;
+  ${statements.join('\n  ')}
+  IF current_setting('DateStyle') NOT LIKE 'ISO%' THEN v_set:=${set('DateStyle', `'ISO'`)}; END IF;
+  v_set:=${set('lock_timeout', `${lockTimeoutMs}::text`)};`;
 }
 
-/** Leaves unless the source may write in the scope: `userId` is NULL where sources are not bound to users. */
-function leaveUnlessBound(m: MetadataNames, scopePk: string, sourceId: string, userId: string): string {
-  return `
-  IF ${userId} IS NOT NULL THEN
-    PERFORM FROM ${m.sourceBinding} b WHERE b.scope_pk=${scopePk} AND b.source_id=${sourceId} AND b.user_id=${userId};
-    IF NOT FOUND THEN RETURN; END IF;
-  END IF;`;
+/** Whether the source may write in the scope: `userId` is NULL where sources are not bound to users. */
+function isBound(m: MetadataNames, scopePk: string, sourceId: string, userId: string): string {
+  return `(${userId} IS NULL OR EXISTS (SELECT FROM ${m.sourceBinding} b WHERE b.scope_pk=${scopePk} AND b.source_id=${sourceId} AND b.user_id=${userId}))`;
 }
 
 /** `$1` scope_pk, `$2` scope id, `$3` source id, `$4` user id or NULL, `$5` lock time-out. */
@@ -59,29 +61,28 @@ function createDraft(m: MetadataNames): FunctionDraft {
   return {
     name: 'small_push_create',
     args: 'bigint, text, text, text, integer, bigint, integer, text, uuid, bigint, integer',
-    returns: 'SETOF boolean',
+    returns: 'boolean',
     body: `
 DECLARE
-  v_state text;
-  v_kind text;
-  v_watermark int8;
-  v_replaced uuid;
+  v_set text;
+  v_own uuid;
 BEGIN
-  PERFORM set_config('lock_timeout',$5::text,true);
+  v_set:=${set('lock_timeout', '$5::text')};
   PERFORM FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
-  IF NOT FOUND THEN RETURN; END IF;
-  SELECT c.state,c.kind,c.watermark INTO v_state,v_kind,v_watermark FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3;
-  IF FOUND AND v_state='active' THEN
-    IF v_kind<>'client' OR v_watermark+1<>$6 THEN RETURN; END IF;
-  ELSIF v_state='retired' OR v_kind='server' OR $6<>1
-    OR EXISTS (SELECT FROM ${m.bundle} bu WHERE bu.scope_pk=$1 AND bu.source_id=$3 AND bu.source_bundle_id=$6) THEN RETURN;
-  END IF;${leaveUnlessBound(m, '$1', '$3', '$4')}
-  IF (SELECT count(*) FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id<>$3 AND ps.expires_at>now())>=$11 THEN RETURN; END IF;
-  DELETE FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id=$3 RETURNING ps.push_id INTO v_replaced;
-  IF FOUND THEN DELETE FROM ${m.pushRow} p WHERE p.scope_pk=$1 AND p.push_id=v_replaced; END IF;
+  IF NOT FOUND THEN RETURN false; END IF;
+  PERFORM FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.state='active' AND c.kind='client' AND c.watermark+1=$6
+    AND ${isBound(m, '$1', '$3', '$4')};
+  IF NOT FOUND THEN
+    IF $6<>1 OR EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND NOT (c.state='reserved' AND c.kind='client'))
+      OR EXISTS (SELECT FROM ${m.bundle} bu WHERE bu.scope_pk=$1 AND bu.source_id=$3 AND bu.source_bundle_id=$6)
+      OR NOT ${isBound(m, '$1', '$3', '$4')} THEN RETURN false; END IF;
+  END IF;
+  IF $11<=(SELECT count(*) FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id<>$3 AND ps.expires_at>now()) THEN RETURN false; END IF;
+  DELETE FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id=$3 RETURNING ps.push_id INTO v_own;
+  IF FOUND THEN DELETE FROM ${m.pushRow} p WHERE p.scope_pk=$1 AND p.push_id=v_own; END IF;
   INSERT INTO ${m.pushSession} (scope_pk,push_id,source_id,source_bundle_id,planned_row_count,canonical_request_hash,expires_at)
   VALUES ($1,$9,$3,$6,$7,$8,clock_timestamp()+$10*interval '1 millisecond');
-  RETURN NEXT true;
+  RETURN true;
 END`,
   };
 }
@@ -91,17 +92,20 @@ function stageDraft(m: MetadataNames): FunctionDraft {
   return {
     name: 'small_push_stage',
     args: 'bigint, text, text, text, integer, uuid, integer, bigint, text, bigint, json',
-    returns: 'SETOF boolean',
+    returns: 'boolean',
     body: `
-BEGIN${pinSettings('$5')}${leaveUnlessBound(m, '$1', '$3', '$4')}
+DECLARE
+  v_set text;
+BEGIN${pinSettings('$5')}
   UPDATE ${m.pushSession} ps SET next_row_ordinal=$7,staged_bytes=$8,row_layout=$9,expires_at=clock_timestamp()+$10*interval '1 millisecond'
   WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=0 AND ps.planned_row_count>=$7
     AND ps.initialization_id IS NULL AND ps.expires_at>now()
     AND EXISTS (SELECT FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2)
-    AND NOT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.kind='server');
-  IF NOT FOUND THEN RETURN; END IF;
+    AND NOT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.kind='server')
+    AND ${isBound(m, '$1', '$3', '$4')};
+  IF NOT FOUND THEN RETURN false; END IF;
   ${insertRowsSql(m, { scopePk: '$1', pushId: '$6', rows: '$11' })};
-  RETURN NEXT true;
+  RETURN true;
 END`,
   };
 }
@@ -118,7 +122,6 @@ function beginDraft(m: MetadataNames): FunctionDraft {
     deleted: 'r.deleted',
     floor: 'v_floor',
   });
-  const set = (name: string, value: string): string => `set_config(${quoteLiteral(name)},${value},true)`;
   const context = [
     set(CONTEXT_SETTINGS.scopeId, '$2'),
     set(CONTEXT_SETTINGS.scopePk, '$1::text'),
@@ -132,31 +135,36 @@ function beginDraft(m: MetadataNames): FunctionDraft {
     body: `
 #variable_conflict use_column
 DECLARE
+  v_set text;
   v_head int8;
   v_floor int8;
   v_bundle int8;
 BEGIN${pinSettings('$5')}
   SELECT s.head,s.floor INTO v_head,v_floor FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
-  IF NOT FOUND THEN RETURN; END IF;${leaveUnlessBound(m, '$1', '$3', '$4')}
-  SELECT ps.source_bundle_id INTO v_bundle FROM ${m.pushSession} ps
-  WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=$7 AND ps.planned_row_count=$7
-    AND ps.canonical_request_hash=$8 AND ps.row_layout=$9 AND ps.initialization_id IS NULL AND ps.expires_at>now() FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN; END IF;
-  PERFORM FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3
-    AND NOT (c.kind='client' AND (c.state='active' AND c.watermark+1=v_bundle OR c.state='reserved' AND v_bundle=1));
-  IF FOUND OR v_bundle<>1 AND NOT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3) THEN RETURN; END IF;
+  SELECT ps.source_bundle_id INTO v_bundle FROM ${m.pushSession} ps LEFT JOIN ${m.source} c ON c.scope_pk=$1 AND c.source_id=$3
+  WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=$7 AND ps.planned_row_count=$7
+    AND ps.canonical_request_hash=$8 AND ps.row_layout=$9 AND ps.initialization_id IS NULL AND ps.expires_at>now()
+    AND CASE c.state WHEN 'active' THEN c.kind='client' AND c.watermark+1=ps.source_bundle_id
+      WHEN 'retired' THEN false ELSE COALESCE(c.kind,'client')='client' AND ps.source_bundle_id=1 END
+    AND ${isBound(m, '$1', '$3', '$4')} FOR NO KEY UPDATE OF ps;
+  IF NOT FOUND THEN RETURN; END IF;
   IF $7<>(SELECT count(*) FROM ${m.pushRow} p LEFT JOIN LATERAL (SELECT r.version,r.deleted FROM ${m.rowState} r
       WHERE r.scope_pk=$1 AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0) r ON true
     WHERE p.scope_pk=$1 AND p.push_id=$6 AND ${accept}) THEN RETURN; END IF;
-  PERFORM ${context.join(',')};
-  RETURN QUERY SELECT v_head,v_bundle,pg_current_xact_id();
+  v_set:=${context.join('||')};
+  head:=v_head; source_bundle_id:=v_bundle; transaction_id:=pg_current_xact_id();
+  RETURN NEXT;
 END`,
   };
 }
 
 const REFUSE = `RAISE EXCEPTION USING ERRCODE='${NOT_PLAIN_STATE}',MESSAGE='not a plain push'`;
 
-/** The parameters of `writeBundleSql`, then `$19` largest row, and the limits of `$5`, `$9` and `$19`; NULL where there is none. */
+/**
+ * The parameters of `writeBundleSql`, then `$19` largest row, and the limits of `$5`, `$9` and `$19`; NULL where there is none. Where no
+ * bundle can have become too old or too many bytes, the same is done by statements without common table expressions, in half the time.
+ */
 function finishDraft(m: MetadataNames): FunctionDraft {
   return {
     name: 'small_push_finish',
@@ -165,14 +173,34 @@ function finishDraft(m: MetadataNames): FunctionDraft {
     body: `
 DECLARE
   v_done record;
+  v_wire_bytes int8;
+  v_set text;
 BEGIN
-  IF $5=0 OR $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 OR EXISTS (SELECT FROM ${m.capture} c WHERE c.scope_pk=$1 AND c.token=$13) THEN
+  IF $5=0 OR $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 THEN ${REFUSE}; END IF;
+  PERFORM FROM ${m.capture} c WHERE c.scope_pk=$1 AND c.token=$13;
+  IF FOUND THEN ${REFUSE}; END IF;
+  IF $15 IS NOT NULL OR $16 IS NOT NULL OR $18 THEN
+    FOR v_done IN ${writeBundleSql(m)} LOOP
+      RETURN true;
+    END LOOP;
     ${REFUSE};
   END IF;
-  FOR v_done IN ${writeBundleSql(m)} LOOP
-    RETURN true;
-  END LOOP;
-  ${REFUSE};
+  UPDATE ${m.scope} s SET head=$2,bundle_count=s.bundle_count+1,bundle_bytes=s.bundle_bytes+$9,wire_bytes=s.wire_bytes+$10,
+    floor=GREATEST(s.floor,LEAST(COALESCE($2-$14,0),s.floor+$17,$2-1)),
+    state='initialized',lease_source_id=NULL,initialization_id=NULL,lease_expires_at=NULL
+  WHERE s.scope_pk=$1 AND s.head=$2-1 RETURNING s.wire_bytes INTO v_wire_bytes;
+  IF NOT FOUND THEN ${REFUSE}; END IF;
+  INSERT INTO ${m.bundle} (scope_pk,bundle_seq,source_id,source_bundle_id,row_count,bundle_hash,canonical_request_hash,operation_hash,
+    canonical_bytes,wire_bytes,wire_bytes_total) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,v_wire_bytes);
+  UPDATE ${m.source} o SET state='active',watermark=$4 WHERE o.scope_pk=$1 AND o.source_id=$3 AND o.state<>'retired';
+  IF NOT FOUND THEN
+    INSERT INTO ${m.source} (scope_pk,source_id,state,kind,watermark) VALUES ($1,$3,'active',$11,$4) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN ${REFUSE}; END IF;
+  END IF;
+  DELETE FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.push_id=$12;
+  DELETE FROM ${m.pushRow} p WHERE p.scope_pk=$1 AND p.push_id=$12;
+  v_set:=${set(CONTEXT_SETTINGS.captureToken, `''`)};
+  RETURN true;
 END`,
   };
 }

@@ -139,17 +139,7 @@ export interface SmallCommitLimits {
  */
 export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStatement {
   const { limits } = end;
-  const finish =
-    `${nameFunction(m, 'finish')}($1::int8,$3::int8,$7::text,$8::int8,r.row_count::int4,r.hash,$9::text,NULL,r.canonical_bytes::int8,r.wire_bytes::int8,` +
-    `'client',$6::uuid,$5::uuid,$10::int8,$11::int8,$12::int8,$13::int4,false,r.largest_row::int8,$14::int8,$15::int8,$16::int8)`;
-  const text = writeRowsSql(
-    m,
-    { pushed: end.tables, captured: [], hashBytesMax: SQL_HASH_BYTES_MAX },
-    (totals) =>
-      `, result (row_count,wire_bytes,canonical_bytes,largest_row,lost_count,hash) AS MATERIALIZED (${totals}) ` +
-      `SELECT r.row_count,r.canonical_bytes,r.lost_count,r.hash,${finish} FROM result r`,
-  );
-  return bindNumbered(text, [
+  return bindNumbered(getEndText(m, end.tables), [
     ['int8', end.scopePk],
     ['text', end.scopeId],
     ['int8', end.bundleSeq],
@@ -169,7 +159,40 @@ export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStateme
   ]);
 }
 
+const endTexts = new WeakMap<TableDescription, string>();
+
+/** Of the usual push, whose rows are all of one table, the text is made once. */
+function getEndText(m: MetadataNames, tables: readonly TableDescription[]): string {
+  const [only] = tables;
+  if (only === undefined || tables.length > 1) return formatEnd(m, tables);
+  let text = endTexts.get(only);
+  if (text === undefined) endTexts.set(only, (text = formatEnd(m, tables)));
+  return text;
+}
+
+function formatEnd(m: MetadataNames, tables: readonly TableDescription[]): string {
+  const finish =
+    `${nameFunction(m, 'finish')}($1::int8,$3::int8,$7::text,$8::int8,r.row_count::int4,r.hash,$9::text,NULL,r.canonical_bytes::int8,r.wire_bytes::int8,` +
+    `'client',$6::uuid,$5::uuid,$10::int8,$11::int8,$12::int8,$13::int4,false,r.largest_row::int8,$14::int8,$15::int8,$16::int8)`;
+  return writeRowsSql(
+    m,
+    { pushed: tables, captured: [], hashBytesMax: SQL_HASH_BYTES_MAX },
+    (totals) =>
+      `, result (row_count,wire_bytes,canonical_bytes,largest_row,lost_count,hash) AS MATERIALIZED (${totals}) ` +
+      `SELECT r.row_count,r.canonical_bytes,r.lost_count,r.hash,${finish} FROM result r`,
+  );
+}
+
+const calls = new Map<string, string>();
+
+/** The text is made once, so that what looks it up need not hash it again. */
 function callFunction(m: MetadataNames, kind: SmallPushFunction, values: readonly BoundValue[]): PgStatement {
   const name = nameFunction(m, kind);
-  return bindStatement((bind) => `SELECT * FROM ${name}(${values.map(([type, value]) => bind(type, value)).join(',')})`);
+  let text = calls.get(name);
+  if (text === undefined) {
+    const parameters = values.map(([type], index) => `$${String(index + 1)}::${type}`).join(',');
+    text = kind === 'begin' ? `SELECT * FROM ${name}(${parameters})` : `SELECT ${name}(${parameters})`;
+    calls.set(name, text);
+  }
+  return bindNumbered(text, values);
 }
