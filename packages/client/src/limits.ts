@@ -62,8 +62,8 @@ export const CAPACITY_FALLBACK_DELAY_MS = 1_000;
 export const CAPACITY_JITTER_RATIO = 1.0;
 /** Attempts to find a bundle that was just committed: a replica may be behind. */
 export const COMMITTED_ROWS_ATTEMPTS_MAX = 6;
-/** Runs of committed rows that are as they were frozen; past them rows are staged, since each run costs statements. */
-export const MATCHED_RUNS_MAX = 16;
+/** Runs of committed rows that are as they were frozen, one for each table and op; past them rows are staged: a run costs statements. */
+export const MATCHED_RUNS_MAX = 64;
 /** First delay between those attempts. */
 export const COMMITTED_ROWS_BACKOFF_MS = 75;
 /** Largest delay between those attempts. */

@@ -124,11 +124,12 @@ class ReceivedBundle implements CommittedBundle {
   matched: readonly MatchedRun[] = [];
   readonly #call: Call;
   readonly #outbox: Committed;
-  readonly #match = new FrozenMatch();
+  readonly #match: FrozenMatch;
 
   constructor(call: Call, outbox: Committed) {
     this.#call = call;
     this.#outbox = outbox;
+    this.#match = new FrozenMatch(call.schema);
   }
 
   /** Reads what the next page is compared with, while the page is on its way. */

@@ -9,6 +9,7 @@ import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkChunkReply, checkCommitIdentity } from '../rules/push-checks.ts';
 import { attemptsAllowed, backoffDelayMs } from '../rules/retry.ts';
 import { loadOutboxChunk } from '../store/outbox.ts';
+import type { OutboxChunk } from '../store/store-types.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
 import { reachPoint } from './fault-points.ts';
@@ -77,18 +78,54 @@ function isTransportFault(error: SyncError): boolean {
 }
 
 async function uploadChunks(upload: Upload, session: OpenSession): Promise<StepOutcome<null>> {
-  const { call, outbox } = upload;
-  let ordinal = session.nextOrdinal;
-  report(upload, ordinal);
-  while (ordinal < outbox.rowCount) {
-    const chunk = await loadOutboxChunk(call.engine.driver, ordinal, chunkBounds(upload));
-    if (chunk.rowCount === 0) throw new SyncError('outbox_corrupt', { details: { rule: 'row_count' } });
-    const step = await uploadChunk(upload, session.pushId, ordinal, chunk);
-    if (step.kind !== 'next') return step;
-    ordinal = chunk.nextOrdinal;
-    report(upload, ordinal);
+  const { outbox } = upload;
+  const source = new ChunkSource(upload, session.nextOrdinal);
+  try {
+    for (let ordinal = session.nextOrdinal; ordinal < outbox.rowCount;) {
+      report(upload, ordinal);
+      const chunk = await source.take();
+      if (chunk.rowCount === 0) throw new SyncError('outbox_corrupt', { details: { rule: 'row_count' } });
+      const sending = uploadChunk(upload, session.pushId, ordinal, chunk);
+      if (chunk.nextOrdinal < outbox.rowCount) source.load(chunk.nextOrdinal);
+      const step = await sending;
+      if (step.kind !== 'next') return step;
+      ordinal = chunk.nextOrdinal;
+    }
+  } finally {
+    await source.settle();
   }
+  report(upload, outbox.rowCount);
   return { kind: 'next', value: null };
+}
+
+/** One chunk ahead: it is read while the one before it is on its way. Its failure is seen when its turn comes. */
+class ChunkSource {
+  readonly #upload: Upload;
+  #coming: Promise<OutboxChunk>;
+
+  constructor(upload: Upload, ordinal: number) {
+    this.#upload = upload;
+    this.#coming = this.#read(ordinal);
+  }
+
+  load(ordinal: number): void {
+    this.#coming = this.#read(ordinal);
+  }
+
+  take(): Promise<OutboxChunk> {
+    return this.#coming;
+  }
+
+  /** Waits until nothing is read any more. */
+  async settle(): Promise<void> {
+    await this.#coming.catch(() => undefined);
+  }
+
+  #read(ordinal: number): Promise<OutboxChunk> {
+    const chunk = loadOutboxChunk(this.#upload.call.engine.driver, ordinal, chunkBounds(this.#upload));
+    chunk.catch(() => undefined);
+    return chunk;
+  }
 }
 
 function report(upload: Upload, rowsDone: number): void {
@@ -105,12 +142,7 @@ function chunkBounds({ call, capabilities }: Upload): { readonly rowsMax: number
   };
 }
 
-interface ChunkToSend {
-  readonly rowsText: string;
-  readonly nextOrdinal: number;
-}
-
-async function uploadChunk(upload: Upload, pushId: string, startOrdinal: number, chunk: ChunkToSend): Promise<StepOutcome<null>> {
+async function uploadChunk(upload: Upload, pushId: string, startOrdinal: number, chunk: OutboxChunk): Promise<StepOutcome<null>> {
   const { call, capabilities, outbox } = upload;
   const spec = pushChunkRequest(pushId, startOrdinal, [chunk.rowsText]);
   const reply: Reply<PushChunkReply> = await askServer(call, spec, { sourceId: outbox.sourceId, capabilities }, async (body) =>

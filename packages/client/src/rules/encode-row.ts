@@ -53,7 +53,7 @@ export class RowEncoder {
     let wire = '';
     for (const { index, prefix, column } of this.#places) {
       const slice = slices[index] ?? 'null';
-      wire += prefix + (column.kind === 'text' && !slice.includes('\\') ? slice : encodeScalar(slice, column));
+      wire += prefix + encodeScalar(slice, column);
     }
     wire += '}';
     return { wire, hashed: wire };

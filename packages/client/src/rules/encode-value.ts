@@ -72,7 +72,7 @@ export function encodeScalar(slice: string, column: LocalColumn): string {
     case 'uuidBlob':
       return `"${uuidFromHex(inner) ?? fail('invalid_uuid', column)}"`;
     case 'text':
-      return inner.includes('\\') ? quoteJson(decodeText(slice, column)) : slice;
+      return hasPlainEscapes(slice) ? slice : quoteJson(decodeText(slice, column));
   }
 }
 
@@ -112,6 +112,17 @@ function encodeReal(inner: string, column: LocalColumn): string {
 function encodeBlob(inner: string, column: LocalColumn): string {
   const bytes = bytesFromHex(inner);
   return bytes === null ? fail('unsupported_value', column) : `"${encodeBase64(bytes)}"`;
+}
+
+/** What follows a backslash where SQLite escapes as canonical JSON does. A `\u` escape takes the exact path. */
+const PLAIN_ESCAPES = '"\\\\bfnrt';
+
+/** True for a text that is canonical as it stands. */
+function hasPlainEscapes(slice: string): boolean {
+  for (let at = slice.indexOf('\\'); at >= 0; at = slice.indexOf('\\', at + 2)) {
+    if (!PLAIN_ESCAPES.includes(slice.charAt(at + 1))) return false;
+  }
+  return true;
 }
 
 function decodeText(slice: string, column: LocalColumn): string {

@@ -37,15 +37,15 @@ export interface MatchedRisks {
 }
 
 /**
- * Version, source bundle id, first and last ordinal, table. Puts those matched rows into the page that have to be judged or written: the
+ * Version, source bundle id, first and last ordinal: a run of upserts, or of deletes, of the table. Puts those matched rows into the page that have to be judged or written: the
  * live row is not what was uploaded, the key has other records, or writing the wire form would change how a value is stored. The
  * others hold the committed values already.
  */
-export function pageFromMatchedSql(table: LocalTable, risks: MatchedRisks): string {
+export function pageFromMatchedSql(table: LocalTable, isDelete: boolean, risks: MatchedRisks): string {
   const key = `x.${quoteIdentifier(table.key.name)}`;
   const isOther = [`${payloadSql(table, 'x')} IS NOT o.local_payload`, ...table.columns.map(isRewrittenSql)].join(' OR ');
   const conditions = [
-    `CASE WHEN o.op = 'DELETE' THEN ${key} IS NOT NULL WHEN ${key} IS NULL THEN true ELSE ${isOther} END`,
+    isDelete ? `${key} IS NOT NULL` : `CASE WHEN ${key} IS NULL THEN true ELSE ${isOther} END`,
     ...(risks.hasDirty ? [recordExistsSql('_sync_dirty_rows')] : []),
     ...(risks.hasBases ? [recordExistsSql('_oversync_row_bases')] : []),
   ];
@@ -54,7 +54,7 @@ export function pageFromMatchedSql(table: LocalTable, risks: MatchedRisks): stri
     `INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version, payload, uploaded_ordinal) ` +
     `SELECT o.row_ordinal, o.table_name, o.key_json, o.op, ?, o.wire_payload, o.row_ordinal FROM _sync_outbox_rows o ` +
     `LEFT JOIN ${tableSql(table)} x ON x.${keyIsSql(table, 'o.key_json')} ` +
-    `WHERE o.source_bundle_id = ? AND o.row_ordinal BETWEEN ? AND ? AND o.table_name = ? AND (${isRisky})`
+    `WHERE o.source_bundle_id = ? AND o.row_ordinal BETWEEN ? AND ? AND (${isRisky})`
   );
 }
 

@@ -164,7 +164,7 @@ async function pushOnce(
   const rows = await committedRows(local, fates, seq);
   const extra = { name: 'added', n: '1', r: null, b: null, loose: null };
   if (added) rows.push({ row: serverRow('items', 'z', seq, { ...extra }, 'INSERT'), wireKey: '{"id":"z"}' });
-  const match = new FrozenMatch();
+  const match = new FrozenMatch(local.schema);
   let others = rows.map((_, index) => index);
   if (matches) {
     await match.load(local.driver, outbox.sourceBundleId, 0, rows.length);
@@ -229,7 +229,7 @@ describe('rows that came back as they were sent', () => {
       ...APPLY,
       outbox: committed,
       bundle: { staged: true },
-      matched: [{ first: 0, last: 0, rowVersion: 1n }],
+      matched: [{ table: 'items', isDelete: false, first: 0, last: 0, rowVersion: 1n }],
     });
     await expect(replay).rejects.toMatchObject({ code: 'rebuild_required' });
     expect(query(local, 'SELECT name FROM items')).toEqual([{ name: 'A' }]);
@@ -245,7 +245,7 @@ describe('rows that came back as they were sent', () => {
       wireKey,
       rowVersion: BigInt(index + 1),
     }));
-    const match = new FrozenMatch();
+    const match = new FrozenMatch(local.schema);
     await match.load(local.driver, 1n, 0, rows.length);
     expect(match.unmatched(0, rows)).toHaveLength(MATCHED_RUNS_MAX);
     expect(match.runs).toHaveLength(MATCHED_RUNS_MAX);
@@ -264,7 +264,7 @@ describe('rows that came back as they were sent', () => {
       ...APPLY,
       outbox: committed,
       bundle: { rows: [] },
-      matched: [{ first: 0, last: 0, rowVersion: 2n }],
+      matched: [{ table: 'items', isDelete: false, first: 0, last: 0, rowVersion: 2n }],
     });
     expect(result).toMatchObject({ committedRowCount: 1, requeuedRowCount: 1, tables: ['items'], lastBundleSeqSeen: 2n });
     expect(query(local, 'SELECT name FROM items')).toEqual([{ name: 'C' }]);

@@ -2,10 +2,10 @@ import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
 import { pageFromMatchedSql } from '../rules/replay-sql.ts';
 import type { MatchedRisks } from '../rules/replay-sql.ts';
-import { countColumn, onlyRow, textColumn } from './columns.ts';
+import { countColumn, onlyRow } from './columns.ts';
 import type { MatchedRun } from './frozen-match.ts';
 import { recordMatchedOutcomes } from './outcomes.ts';
-import { IS_MATCHED_TWICE, MATCHED_TABLES, SAVE_MATCHED_STATE } from './replay.sql.ts';
+import { IS_MATCHED_TWICE, SAVE_MATCHED_STATE } from './replay.sql.ts';
 
 /** The rows of the own bundle that were committed as they were frozen, and what is done about them (client.md 6.6). */
 export class MatchedRows {
@@ -27,18 +27,12 @@ export class MatchedRows {
 
   /** Puts the rows that cannot be left alone into the page, and returns the tables of all matched rows. */
   async fillPage(risks: MatchedRisks): Promise<readonly string[]> {
-    const tables = new Set<string>();
     for (const run of this.#runs) {
-      for (const row of await this.#tx.all(MATCHED_TABLES, this.#place(run))) {
-        const wireName = textColumn(row, 0);
-        const table = this.#schema.tablesByName.get(wireName);
-        if (table === undefined) continue;
-        tables.add(wireName);
-        const params = [run.rowVersion, this.#sourceBundleId, BigInt(countColumn(row, 2)), BigInt(countColumn(row, 3)), wireName];
-        await this.#tx.run(pageFromMatchedSql(table, risks), params);
-      }
+      const table = this.#schema.tablesByName.get(run.table);
+      if (table === undefined) continue;
+      await this.#tx.run(pageFromMatchedSql(table, run.isDelete, risks), [run.rowVersion, ...this.#place(run)]);
     }
-    return [...tables];
+    return [...new Set(this.#runs.map((run) => run.table))];
   }
 
   /** True when the page holds a matched key a second time, which no bundle may. */

@@ -12,11 +12,6 @@ ON o.source_bundle_id = (SELECT source_bundle_id FROM _sync_outbox_bundle) AND o
   AND o.table_name = b.table_name AND o.key_json = b.key_json
 WHERE b.bundle_seq = ? ORDER BY b.row_ordinal`;
 
-/** Source bundle id, first and last ordinal. Tables of the matched rows: name, is delete, first and last ordinal, rows. */
-export const MATCHED_TABLES = `
-SELECT table_name, op = 'DELETE', MIN(row_ordinal), MAX(row_ordinal), count(*) FROM _sync_outbox_rows
-WHERE source_bundle_id = ? AND row_ordinal BETWEEN ? AND ? GROUP BY table_name, op = 'DELETE'`;
-
 /** Matched rows that the page does not hold: the table has their values already. */
 const LEFT_ALONE = `source_bundle_id = ? AND row_ordinal BETWEEN ? AND ? AND row_ordinal NOT IN (SELECT ordinal FROM temp._oversync_page)`;
 
