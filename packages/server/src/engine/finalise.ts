@@ -63,6 +63,8 @@ export interface FinaliseInput {
     readonly rowCount: number;
     /** What capture saw, when the caller ran `settleConstraints` in a round trip of its own. */
     readonly capturedTableIds?: readonly number[];
+    /** Rows that the statement has written that applied the push; nothing else was touched then. */
+    readonly written?: WrittenRows;
   };
 }
 
@@ -92,9 +94,8 @@ export async function finaliseBundle(
   input: FinaliseInput,
 ): Promise<FinalisedBundle> {
   const m = metadataNames(environment.options.metadataSchema);
-  const touched = await loadTouchedTables(tx, m, environment.catalog, input);
   const bundleSeq = input.head + 1n;
-  const rows = await writeRows(tx, m, touched, input, bundleSeq, environment.sqlHashBytesMax ?? SQL_HASH_BYTES_MAX);
+  const rows = input.push?.written ?? (await writeTouchedRows(tx, m, environment, input, bundleSeq));
   checkRowBytes(environment.options, rows);
   const hashed = await hashRows(tx, m, environment, input, rows, bundleSeq);
   const excess = findExcess(environment.options, rows.rowCount, hashed.canonicalBytes);
@@ -125,6 +126,17 @@ async function hashRows(
   return { ...hashes, canonicalRequestHash: canonicalRequestHash ?? requestHash };
 }
 
+async function writeTouchedRows(
+  tx: PgTransaction,
+  m: MetadataNames,
+  environment: FinaliseEnvironment,
+  input: FinaliseInput,
+  bundleSeq: bigint,
+): Promise<WrittenRows> {
+  const touched = await loadTouchedTables(tx, m, environment.catalog, input);
+  return writeRows(tx, m, touched, input, bundleSeq, environment.sqlHashBytesMax ?? SQL_HASH_BYTES_MAX);
+}
+
 interface TouchedTables {
   readonly pushed: readonly TableDescription[];
   readonly captured: readonly TableDescription[];
@@ -152,7 +164,8 @@ async function loadCapturedTableIds(tx: PgTransaction, m: MetadataNames, input: 
   return (captures?.rows ?? []).map((row) => new RowReader(row).int());
 }
 
-interface WrittenRows {
+/** What the statement tells that writes the rows of a bundle. */
+export interface WrittenRows {
   readonly rowCount: number;
   readonly wireBytes: bigint;
   readonly largestRowBytes: bigint;
@@ -187,7 +200,15 @@ async function writeRows(
     pushId: input.push?.pushId ?? null,
   });
   const result = await tx.query(writeRowsSql(m, { ...touched, hashBytesMax }), params);
-  const row = new RowReader(result.rows[0] ?? []);
+  return readWrittenRows(new RowReader(result.rows[0] ?? []));
+}
+
+/**
+ * Reads the columns of `selectTotals`.
+ *
+ * @throws SyncError `no_captured_changes` when no row was written.
+ */
+export function readWrittenRows(row: RowReader): WrittenRows {
   const rowCount = row.int();
   if (rowCount === 0) throw new SyncError('no_captured_changes');
   const wireBytes = row.bigint();

@@ -74,7 +74,7 @@ function checkStatementCount(plan: readonly ApplyStatement[]): void {
  * A row literal means something else once a column was added or dropped. The catalog may be a minute old; now that the tables are
  * locked by the apply, what they look like is certain.
  */
-function checkRowColumns(tables: readonly TableDescription[], found: readonly string[]): void {
+export function checkRowColumns(tables: readonly TableDescription[], found: readonly string[]): void {
   tables.forEach((table, index) => {
     if (found[index] === table.rowColumns.join(',')) return;
     throw new PgFault('a table changed while its rows were applied', { sqlState: STALE_CATALOG_STATE });

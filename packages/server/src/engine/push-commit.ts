@@ -28,7 +28,7 @@ import type { SentCommit } from './push-outcome.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
 import { commitSmallPush } from './push-small.ts';
 import type { SmallCommitInput, SmallCommitResult, SmallCommitSent } from './push-small.ts';
-import { checkStage, inspectStage, readStageReport } from './push-stage-check.ts';
+import { checkStage, describeDuplicate, inspectStage, readKeyReport, readStageReport } from './push-stage-check.ts';
 import type { StageReport } from './push-stage-check.ts';
 import { withScopeWriteTransaction } from './transaction.ts';
 import type { Attempt, CommitOutcome, FirstTry } from './transaction.ts';
@@ -177,11 +177,15 @@ async function runCommit(ctx: SyncContext, tx: PgTransaction, input: CommitInput
   getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
   const lockedAt = performance.now();
   const catalog = ctx.catalog();
-  const { groups, hasKnownKeys } = await checkPush(ctx, tx, actor, { open, results, catalog });
+  const report = await readPush(ctx, tx, actor, { open, results, catalog });
+  const { groups } = report;
   const appliedFrom = performance.now();
   const staged = { pushRow: ctx.names.pushRow, scopeId: actor.scopeId, scopePk: open.scopePk, pushId };
   const toApply = { staged, groups, catalog, captureToken: input.captureToken };
-  const written = await commitDirect(ctx, tx, { ...toApply, bundleSeq: open.facts.scope.head + 1n, hasKnownKeys });
+  const { head, floor } = open.facts.scope;
+  const direct = { ...toApply, bundleSeq: head + 1n, floor, stagedBytes: open.session.stagedBytes };
+  const written = isAccepted(report, actor, open) ? await commitDirect(ctx, tx, direct) : undefined;
+  if (written === undefined) await checkPush(ctx, tx, actor, { report, open, catalog });
   const capturedTableIds = written === undefined ? await applyStagedRows(ctx, tx, toApply) : [];
   const finalisedFrom = performance.now();
   const bundle = await finalise(ctx, tx, input, { open, groups, catalog, capturedTableIds, written });
@@ -211,8 +215,8 @@ interface InspectedPush {
   readonly catalog: Catalog;
 }
 
-/** Steps 2 to 5 of protocol.md 8.4, in their order; returns what is known of the rows that are to be applied. */
-async function checkPush(
+/** Reads what is staged, made again first where a table has changed since. */
+async function readPush(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
@@ -226,12 +230,40 @@ async function checkPush(
     await rebuildForCommit(ctx, tx, actor, open, catalog);
     inspected = await runStatements(tx, inspectStage(ctx.names, { scopeId: actor.scopeId, pushId: open.pushId }));
   }
-  const report = await readStageReport(ctx, tx, { ...open, scopeId: actor.scopeId }, catalog, inspected);
-  checkStage(report, open, catalog);
+  return readStageReport(ctx, tx, open, inspected);
+}
+
+/** Steps 2 to 4 of protocol.md 8.4 as far as they need no look at the keys. */
+function checkReport(report: StageReport, actor: Actor, open: OpenPush): void {
+  checkStage(report, open);
   checkSeedLease(open);
-  checkSourceDecision(decideSourceAtCommit(open.facts.source, actor.sourceId, session.sourceBundleId), actor.sourceId);
-  if (report.conflicts !== null) throw await describeConflicts(ctx, tx, actor, open, report.conflicts);
-  return report;
+  const { sourceBundleId } = open.session;
+  checkSourceDecision(decideSourceAtCommit(open.facts.source, actor.sourceId, sourceBundleId), actor.sourceId);
+}
+
+/** False for a push that {@link checkPush} will refuse, which says why, in the order of the contract. */
+function isAccepted(report: StageReport, actor: Actor, open: OpenPush): boolean {
+  try {
+    checkReport(report, actor, open);
+    return true;
+  } catch (error) {
+    if (error instanceof SyncError) return false;
+    throw error;
+  }
+}
+
+/** Steps 2 to 5 of protocol.md 8.4, in their order. */
+async function checkPush(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  { report, open, catalog }: { readonly report: StageReport; readonly open: OpenPush; readonly catalog: Catalog },
+): Promise<void> {
+  const push = { scopeId: actor.scopeId, pushId: open.pushId };
+  const { duplicate, conflicts } = await readKeyReport(ctx, tx, push, catalog);
+  if (duplicate !== undefined) throw describeDuplicate(duplicate, catalog);
+  checkReport(report, actor, open);
+  if (conflicts !== null) throw await describeConflicts(ctx, tx, actor, open, conflicts);
 }
 
 async function rebuildForCommit(

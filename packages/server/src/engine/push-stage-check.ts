@@ -6,7 +6,7 @@ import type { ApplyGroup } from '../rules/push-apply-sql.ts';
 import { parsePushOp } from '../rules/push-row.ts';
 import type { Catalog } from '../rules/table-description.ts';
 import { createViolationError } from '../rules/violation.ts';
-import { selectConflicts } from '../store/conflict.sql.ts';
+import { judgeStagedKeys, selectConflicts } from '../store/conflict.sql.ts';
 import { parseConflicts } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
 import type { MetadataNames } from '../store/metadata.sql.ts';
@@ -19,17 +19,21 @@ import { createFastSha256 } from './platform-hash.ts';
 import type { OpenPush } from './push-access.ts';
 import { getRunningHashes, hashCanonicalLines } from './push-hash.ts';
 
-/** Everything that one look at the staged rows tells. */
+/** What the staged rows are, before any key is looked at. */
 export interface StageReport {
   readonly groups: readonly ApplyGroup[];
-  readonly duplicate: PgRow | undefined;
-  readonly conflicts: FoundConflicts | null;
   readonly requestHash: string;
 }
 
-/** Statements that read what commit has to know about the staged rows; they need nothing that another one finds out. */
+/** What is wrong with their keys and versions. */
+export interface StagedKeyReport {
+  readonly duplicate: PgRow | undefined;
+  readonly conflicts: FoundConflicts | null;
+}
+
+/** Statements that read what commit has to know about the staged rows; they need nothing that was read before. */
 export function inspectStage(m: MetadataNames, push: ScopedPush): readonly PgStatement[] {
-  return [selectApplyGroups(m, push), selectRepeatedKey(m, push), selectConflicts(m, push, LISTED_CONFLICTS_MAX)];
+  return [selectApplyGroups(m, push)];
 }
 
 /** Reads the results of {@link inspectStage}; rows that this process has not staged itself cost a round trip for their hash. */
@@ -37,16 +41,29 @@ export async function readStageReport(
   ctx: SyncContext,
   tx: PgTransaction,
   open: OpenPush,
-  catalog: Catalog,
-  [groups, duplicates, conflicts]: readonly PgResult[],
+  [groups]: readonly PgResult[],
 ): Promise<StageReport> {
   return {
     groups: (groups?.rows ?? []).map(parseGroup),
-    duplicate: duplicates?.rows[0],
-    conflicts: parseConflicts(conflicts?.rows ?? [], catalog),
     requestHash:
       getRunningHashes(ctx).getDigest(open.pushId, open.session.plannedRowCount) ?? (await loadRequestHash(ctx, tx, open)),
   };
+}
+
+/** Looks every key up; only a push that will be refused costs another round trip, for what to say about it. */
+export async function readKeyReport(
+  { names: m }: SyncContext,
+  tx: PgTransaction,
+  push: ScopedPush,
+  catalog: Catalog,
+): Promise<StagedKeyReport> {
+  const [verdict] = await runStatements(tx, [judgeStagedKeys(m, push)]);
+  if (verdict?.rows[0]?.[0] === 't') return { duplicate: undefined, conflicts: null };
+  const [duplicates, conflicts] = await runStatements(tx, [
+    selectRepeatedKey(m, push),
+    selectConflicts(m, push, LISTED_CONFLICTS_MAX),
+  ]);
+  return { duplicate: duplicates?.rows[0], conflicts: parseConflicts(conflicts?.rows ?? [], catalog) };
 }
 
 /** More rows than PostgreSQL should hold at once are hashed here. */
@@ -74,8 +91,7 @@ function parseGroup(row: PgRow): ApplyGroup {
  *
  * @throws SyncError `push_commit_invalid`
  */
-export function checkStage(report: StageReport, open: OpenPush, catalog: Catalog): void {
-  if (report.duplicate !== undefined) throw describeDuplicate(report.duplicate, catalog);
+export function checkStage(report: StageReport, open: OpenPush): void {
   const stagedCount = report.groups.reduce((sum, group) => sum + group.rowCount, 0);
   if (stagedCount !== open.session.plannedRowCount)
     throw new SyncError('push_commit_invalid', { message: 'not all planned rows are staged' });
@@ -83,7 +99,8 @@ export function checkStage(report: StageReport, open: OpenPush, catalog: Catalog
   throw new SyncError('push_commit_invalid', { message: 'the staged rows do not give the announced canonical_request_hash' });
 }
 
-function describeDuplicate(row: PgRow, catalog: Catalog): SyncError {
+/** The answer to a push in which a key stands more than once. */
+export function describeDuplicate(row: PgRow, catalog: Catalog): SyncError {
   const reader = new RowReader(row);
   const table = catalog.byId.get(reader.int());
   if (table === undefined)

@@ -18,7 +18,7 @@ export const CONTEXT_SETTINGS = {
   scopePk: 'oversync.scope_pk',
   /** UUID of this transaction attempt: finds its rows in `capture`. */
   captureToken: 'oversync.capture_token',
-  /** Id of the table that a push is just applying to; capture skips exactly these top-level statements. */
+  /** Ids of the tables that a push is just applying to, with commas; capture skips exactly these top-level statements. */
   applyTableId: 'oversync.apply_table_id',
 } as const;
 
@@ -50,6 +50,11 @@ export function scopePkSetting(scopePk: string): string {
 /** Statement to run before the apply statements of one table. Pass `null` when the push has applied everything. */
 export function applyTableSetting(tableId: number | null): string {
   return `SELECT set_config('${CONTEXT_SETTINGS.applyTableId}','${tableId === null ? '' : String(tableId)}',true)`;
+}
+
+/** The same for a statement that applies to several tables. */
+export function applyTablesSetting(tableIds: readonly number[]): string {
+  return `SELECT set_config('${CONTEXT_SETTINGS.applyTableId}','${tableIds.join(',')}',true)`;
 }
 
 /** What capture needs to know about a table. */
@@ -100,7 +105,7 @@ export function captureFunction(m: MetadataNames, table: CapturedTable): Functio
       ${refuse(m, 'a sync bundle writes rows of its own scope only')}
     END IF;`;
   const skip = `
-  IF pg_trigger_depth() = 1 AND current_setting('${CONTEXT_SETTINGS.applyTableId}', true) = '${String(table.tableId)}' THEN
+  IF pg_trigger_depth() = 1 AND '${String(table.tableId)}' = ANY (string_to_array(current_setting('${CONTEXT_SETTINGS.applyTableId}', true), ',')) THEN
     RETURN NULL;
   END IF;`;
   return triggerFunction(

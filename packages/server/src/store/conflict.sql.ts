@@ -29,6 +29,38 @@ export function createAcceptCondition({ op, baseRowVersion, version, deleted, fl
 }
 
 /**
+ * Whether no key of the push comes more than once and no row is in conflict. One pass over the stage with one look-up per key; which rows
+ * are to blame is asked only when there are any.
+ */
+export function judgeStagedKeys(m: MetadataNames, push: ScopedPush): PgStatement {
+  return bindStatement((bind) => {
+    const { rows, accept } = stagedStatesSql(m, push, bind);
+    return `SELECT COALESCE(bool_and(p.is_repeated IS NOT TRUE AND ${accept}),true) ${rows}`;
+  });
+}
+
+/** Every staged row with its state, the accept condition among the terms; rows come in key order, and know whether their key repeats. */
+function stagedStatesSql(m: MetadataNames, push: ScopedPush, bind: Bind): { readonly rows: string; readonly accept: string } {
+  const scopeId = bind('text', push.scopeId);
+  const ofScope = (column: string): string => `(SELECT sc.${column} FROM ${m.scope} sc WHERE sc.scope_id=${scopeId})`;
+  const accept = createAcceptCondition({
+    op: 'p.op',
+    baseRowVersion: 'p.base_row_version',
+    version: 's.version',
+    deleted: 's.deleted',
+    floor: ofScope('floor'),
+  });
+  const pushed =
+    `SELECT r.row_ordinal,r.table_id,r.op,r.key_bytes,r.base_row_version,` +
+    `r.key_bytes=lag(r.key_bytes) OVER (PARTITION BY r.table_id ORDER BY r.key_bytes) AS is_repeated FROM ${m.pushRow} r ` +
+    `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.push_id=${bind('uuid', push.pushId)} OFFSET 0`;
+  const state =
+    `SELECT r.version,r.deleted FROM ${m.rowState} r ` +
+    `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
+  return { rows: `FROM (${pushed}) p LEFT JOIN LATERAL (${state}) s ON true`, accept };
+}
+
+/**
  * All conflicts of a push in upload order, the first `limit` of them, each with the number of all.
  *
  * LATERAL with OFFSET 0 makes it one index look-up per key: the planner has no statistics of a new push or a new scope, and would

@@ -117,36 +117,16 @@ export interface ImageFacts {
 }
 
 /** Writes what `image` says: blocks, row versions, tombstones. `totals` has one row. */
-export function writeImageCtes(m: MetadataNames, { tables, states, images }: ImageFacts): string {
-  const isGone = { live: 'false', gone: 'true', mixed: 'i.payload IS NULL' }[images];
-  const payload = { live: `',"payload":' || i.payload`, gone: `''`, mixed: `COALESCE(',"payload":' || i.payload, '')` }[images];
-  const inserted = `, inserted AS (
-  INSERT INTO ${m.rowState} (scope_pk, table_id, key_bytes, version, deleted)
-  SELECT ${SCOPE_PK}, i.table_id, i.key_bytes, ${BUNDLE_SEQ}, ${isGone} FROM image i${states === 'mixed' ? ' WHERE i.state_ctid IS NULL' : ''} ORDER BY i.table_id, i.key_bytes
-)`;
-  const updated = `, updated AS (
-  UPDATE ${m.rowState} s SET version = ${BUNDLE_SEQ}, deleted = ${isGone}
-  FROM image i
-  WHERE i.state_ctid IS NOT NULL AND s.scope_pk + 0 = ${SCOPE_PK} AND s.ctid = i.state_ctid
-)`;
-  const buried = `, buried AS (
-  INSERT INTO ${m.tombstone} (scope_pk, version, table_id, key_bytes)
-  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, i.table_id, i.key_bytes FROM image i${images === 'mixed' ? ' WHERE i.payload IS NULL' : ''} ORDER BY i.table_id, i.key_bytes
-)`;
+export function writeImageCtes(m: MetadataNames, facts: ImageFacts): string {
   return `wired AS (
-  SELECT i.ord, i.table_id, ${isGone} AS is_delete,
-    '{' || ${caseByTable(tables, tableMembers)} || ',' || i.head || ',"row_version":' || ${BUNDLE_SEQ}::text || ${payload} || '}' AS wire
-  FROM image i
+  SELECT i.ord, i.table_id, ${isGone(facts)} AS is_delete, ${wireExpression(facts)} AS wire FROM image i
 ), sized AS (
   SELECT w.*, octet_length(w.wire) AS bytes, sum(octet_length(w.wire)) OVER (ORDER BY w.ord ROWS UNBOUNDED PRECEDING) AS bytes_upto FROM wired w
 ), blocks AS (
-  INSERT INTO ${m.bundleBlock} (scope_pk, bundle_seq, first_row_ordinal, row_count, shape_keys, row_lengths, row_texts)
-  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, min(z.ord), count(*),
-    ${shapeKeysExpression(tables)},
-    array_agg(z.bytes ORDER BY z.ord), string_agg(z.wire, ',' ORDER BY z.ord)
+  ${insertBlocks(m, facts)}
   FROM sized z
   GROUP BY z.ord / ${String(BLOCK_ROWS_MAX)}, (z.bytes_upto - 1) / ${String(BLOCK_BYTES)}
-)${states === 'known' ? '' : inserted}${states === 'new' ? '' : updated}${images === 'live' ? '' : buried}, totals AS (
+)${writeStateCtes(m, facts)}, totals AS (
   SELECT count(*) AS row_count, sum(bytes) + count(*) - 1 AS wire_bytes,
     sum(bytes + ${String(CANONICAL_EXTRA_BYTES)} + length(ord::text) + CASE WHEN is_delete THEN ${String(NULL_PAYLOAD_BYTES)} ELSE 0 END)
       + count(*) + 1 AS canonical_bytes,
@@ -155,9 +135,83 @@ export function writeImageCtes(m: MetadataNames, { tables, states, images }: Ima
 )`;
 }
 
-/** Select list over `totals t`; `lost` is the number of pushed rows that are gone, as SQL. */
-export function selectTotals({ tables, hashBytesMax }: ImageFacts, lost: string): string {
-  const hash = hashBytesMax > 0 ? hashExpression(caseByTable(tables, tableMembers), hashBytesMax) : 'NULL::text';
+/**
+ * The same for rows so small that blocks need not be cut by bytes, with all ordinals from 0 on: each row text is made where it is
+ * stored, and the totals are those of the blocks. `image` knows its block (`block`) and comes in the order of block and ordinal;
+ * `totals` tells the bytes of the largest block too.
+ */
+export function writeSmallRowCtes(m: MetadataNames, facts: ImageFacts): string {
+  const surplus = CANONICAL_EXTRA_BYTES + (facts.images === 'gone' ? NULL_PAYLOAD_BYTES : 0);
+  const largest = `(SELECT max(l.bytes) FROM unnest(b.row_lengths) AS l (bytes)) - ${String(OP_MEMBER_BYTES)}`;
+  return `blocks AS (
+  ${insertBlocks(m, facts)}
+  FROM (
+    SELECT w.*, octet_length(w.wire) AS bytes FROM (
+      SELECT i.block, i.ord, i.table_id, ${wireExpression(facts)} AS wire FROM image i ORDER BY i.block, i.ord OFFSET 0) w) z
+  GROUP BY z.block
+  RETURNING row_count, row_lengths, octet_length(row_texts) AS bytes
+)${writeStateCtes(m, facts)}, totals AS (
+  SELECT t.*, t.wire_bytes + t.row_count * ${String(surplus)} + ${digitsOfOrdinals('t.row_count')} + 2 AS canonical_bytes FROM (
+    SELECT sum(b.row_count) AS row_count, sum(b.bytes) + count(*) - 1 AS wire_bytes,
+      ${facts.images === 'gone' ? 'NULL::int4' : `max(${largest})`} AS largest_row, max(b.bytes) AS largest_block
+    FROM blocks b) t
+)`;
+}
+
+/** Characters of the numbers from 0 to below `count`: each has one, those from 10 on a second, and so on. */
+function digitsOfOrdinals(count: string): string {
+  const further = Array.from(
+    { length: ORDINAL_DIGITS_MAX - 1 },
+    (_, index) => `GREATEST(${count} - 1${'0'.repeat(index + 1)}, 0)`,
+  );
+  return [count, ...further].join(' + ');
+}
+
+/** Digits of the largest ordinal, a 32-bit integer. */
+const ORDINAL_DIGITS_MAX = 10;
+
+function isGone({ images }: ImageFacts): string {
+  return { live: 'false', gone: 'true', mixed: 'i.payload IS NULL' }[images];
+}
+
+function wireExpression({ tables, images }: ImageFacts): string {
+  const payload = {
+    live: `',"payload":' || i.payload || '}'`,
+    gone: `'}'`,
+    mixed: `COALESCE(',"payload":' || i.payload, '') || '}'`,
+  };
+  return `'{' || ${caseByTable(tables, tableMembers)} || ',' || i.head || ',"row_version":' || ${BUNDLE_SEQ}::text || ${payload[images]}`;
+}
+
+/** Up to and without FROM, whose rows are called z. */
+function insertBlocks(m: MetadataNames, { tables }: ImageFacts): string {
+  return `INSERT INTO ${m.bundleBlock} (scope_pk, bundle_seq, first_row_ordinal, row_count, shape_keys, row_lengths, row_texts)
+  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, min(z.ord), count(*),
+    ${shapeKeysExpression(tables)},
+    array_agg(z.bytes ORDER BY z.ord), string_agg(z.wire, ',' ORDER BY z.ord)`;
+}
+
+function writeStateCtes(m: MetadataNames, facts: ImageFacts): string {
+  const { states, images } = facts;
+  const inserted = `, inserted AS (
+  INSERT INTO ${m.rowState} (scope_pk, table_id, key_bytes, version, deleted)
+  SELECT ${SCOPE_PK}, i.table_id, i.key_bytes, ${BUNDLE_SEQ}, ${isGone(facts)} FROM image i${states === 'mixed' ? ' WHERE i.state_ctid IS NULL' : ''} ORDER BY i.table_id, i.key_bytes
+)`;
+  const updated = `, updated AS (
+  UPDATE ${m.rowState} s SET version = ${BUNDLE_SEQ}, deleted = ${isGone(facts)}
+  FROM image i
+  WHERE i.state_ctid IS NOT NULL AND s.scope_pk + 0 = ${SCOPE_PK} AND s.ctid = i.state_ctid
+)`;
+  const buried = `, buried AS (
+  INSERT INTO ${m.tombstone} (scope_pk, version, table_id, key_bytes)
+  SELECT ${SCOPE_PK}, ${BUNDLE_SEQ}, i.table_id, i.key_bytes FROM image i${images === 'mixed' ? ' WHERE i.payload IS NULL' : ''} ORDER BY i.table_id, i.key_bytes
+)`;
+  return `${states === 'known' ? '' : inserted}${states === 'new' ? '' : updated}${images === 'live' ? '' : buried}`;
+}
+
+/** Select list over `totals t`; `lost` is the number of pushed rows that are gone, as SQL, `order` how the rows of `image` are sorted. */
+export function selectTotals({ tables, hashBytesMax }: ImageFacts, lost: string, order = 'i.ord'): string {
+  const hash = hashBytesMax > 0 ? hashExpression(caseByTable(tables, tableMembers), hashBytesMax, order) : 'NULL::text';
   return `t.row_count, t.wire_bytes, t.canonical_bytes, t.largest_row, ${lost},
   ${hash}`;
 }
@@ -168,10 +222,10 @@ function shapeKeysExpression(tables: readonly TableDescription[]): string {
   return `ARRAY(SELECT DISTINCT ${key} FROM unnest(array_agg(z.table_id)) AS i (table_id) ORDER BY 1)`;
 }
 
-function hashExpression(names: string, bytesMax: number): string {
+function hashExpression(names: string, bytesMax: number, order: string): string {
   return `CASE WHEN t.canonical_bytes <= ${String(bytesMax)} THEN (
     SELECT encode(sha256(convert_to('[' || COALESCE(string_agg('{' || i.head || ',"payload":' || COALESCE(i.payload, 'null')
-      || ',"row_ordinal":"' || i.ord::text || '","row_version":"' || ${BUNDLE_SEQ}::text || '",' || ${names} || '}', ',' ORDER BY i.ord), '') || ']', 'UTF8')), 'hex')
+      || ',"row_ordinal":"' || i.ord::text || '","row_version":"' || ${BUNDLE_SEQ}::text || '",' || ${names} || '}', ',' ORDER BY ${order}), '') || ']', 'UTF8')), 'hex')
     FROM image i
   ) END`;
 }
