@@ -24,7 +24,17 @@ export const capture: Benchmark = {
     const top = makeBenchRows(TOP_ROWS, rows);
     return Promise.resolve([
       ...pair(sandbox, 'one transaction', [], all, insertInOneTransaction),
+      ...pair(sandbox, 'one transaction, tempStore memory', [], all, insertInOneTransaction, 'memory'),
       ...pair(sandbox, 'one transaction, random keys', [], withRandomKeys(all), insertInOneTransaction),
+      ...pair(
+        sandbox,
+        'one transaction, random keys, tempStore memory',
+        [],
+        withRandomKeys(all),
+        insertInOneTransaction,
+        'memory',
+      ),
+      ...pair(sandbox, 'transactions of 10,000 rows', [], all, insertInTenThousands),
       ...pair(sandbox, 'single-row transactions', [], few, insertOneByOne),
       ...pair(
         sandbox,
@@ -39,6 +49,10 @@ export const capture: Benchmark = {
   },
 };
 
+function insertInTenThousands(device: DatabaseSync, rows: readonly BenchRow[]): void {
+  for (let start = 0; start < rows.length; start += 10_000) insertInOneTransaction(device, rows.slice(start, start + 10_000));
+}
+
 type Insert = (device: DatabaseSync, rows: readonly BenchRow[]) => void;
 
 /** The same inserts without and with triggers, on top of `before`. */
@@ -48,6 +62,7 @@ function pair(
   before: readonly BenchRow[],
   rows: readonly BenchRow[],
   insert: Insert,
+  tempStore?: 'memory',
 ): AnyCase[] {
   return [
     defineCase({
@@ -57,6 +72,7 @@ function pair(
       units: rows.length,
       prepare: () => {
         const device = createDevice(sandbox.newFile('raw'));
+        if (tempStore === 'memory') device.exec('PRAGMA temp_store = MEMORY');
         insertInOneTransaction(device, before);
         return Promise.resolve(device);
       },
@@ -69,7 +85,8 @@ function pair(
       units: rows.length,
       prepare: async () => {
         const file = sandbox.newFile('captured');
-        const device = await openBenchDevice({ file, serverUrl: 'http://127.0.0.1:9', token: 'unused' });
+        const given = tempStore === undefined ? {} : { tempStore };
+        const device = await openBenchDevice({ file, serverUrl: 'http://127.0.0.1:9', token: 'unused', ...given });
         insertInOneTransaction(device.driver.database, before);
         return device;
       },

@@ -13,6 +13,7 @@ export interface BenchDeviceOptions {
   readonly file: string;
   readonly serverUrl: string;
   readonly token: string;
+  readonly tempStore?: 'memory';
 }
 
 /** A device with default settings, but for the size of an upload request, which an app with large pushes would raise as well. */
@@ -27,6 +28,7 @@ export async function openBenchDevice(options: BenchDeviceOptions): Promise<Benc
     schema: 'business',
     tables: [{ tableName: 'places', syncKeyColumnName: 'id' }],
     uploadLimit: 2000,
+    ...(options.tempStore === undefined ? {} : { pragmas: { tempStore: options.tempStore } }),
   });
   await client.open();
   return {

@@ -15,6 +15,24 @@ function open(): { readonly driver: NodeSqliteDriver; readonly database: Databas
 }
 
 describe('the connection behind the driver', () => {
+  test('a trigger made between two runs of one statement is seen, and so is the same statement in the next transaction', () => {
+    const { database, commits } = open();
+    const insert = database.prepare('INSERT INTO notes VALUES (?)');
+    database.exec('BEGIN');
+    insert.run('a');
+    insert.run('b');
+    database.exec('CREATE TRIGGER tagging AFTER INSERT ON notes BEGIN INSERT INTO tags VALUES (NEW.id); END');
+    insert.run('c');
+    database.exec('COMMIT');
+    database.exec('BEGIN');
+    insert.run('d');
+    database.exec('COMMIT');
+    expect(commits).toEqual([
+      ['notes', 'sqlite_schema', 'tags'],
+      ['notes', 'tags'],
+    ]);
+  });
+
   test('[T111] direct statements and scripts are announced like those of the driver', () => {
     const { database, commits } = open();
     database.prepare('INSERT INTO notes VALUES (?)').run('a');

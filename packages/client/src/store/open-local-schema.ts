@@ -75,7 +75,7 @@ export async function refreshLocalSchema(
 }
 
 async function applyPragmas(driver: SqliteDriver, config: LocalSchemaConfig): Promise<void> {
-  const { journalMode = 'wal', recursiveTriggers = true, busyTimeoutMs, cacheBytes } = config.pragmas ?? {};
+  const { journalMode = 'wal', recursiveTriggers = true, busyTimeoutMs, cacheBytes, tempStore } = config.pragmas ?? {};
   await driver.all(`PRAGMA busy_timeout = ${busyTimeoutMs ?? SQLITE_BUSY_TIMEOUT_MS}`);
   if (journalMode !== 'unchanged') await driver.all(`PRAGMA journal_mode = ${journalMode}`);
   await driver.exec(
@@ -83,6 +83,7 @@ async function applyPragmas(driver: SqliteDriver, config: LocalSchemaConfig): Pr
       'PRAGMA foreign_keys = ON',
       `PRAGMA recursive_triggers = ${recursiveTriggers ? 'ON' : 'OFF'}`,
       `PRAGMA cache_size = -${Math.floor((cacheBytes ?? SQLITE_CACHE_BYTES) / BYTES_PER_CACHE_UNIT)}`,
+      ...(tempStore === undefined ? [] : [`PRAGMA temp_store = ${tempStore === 'memory' ? 'MEMORY' : 'FILE'}`]),
     ].join(';'),
   );
 }

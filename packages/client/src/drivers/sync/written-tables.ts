@@ -38,6 +38,8 @@ export class WrittenTables {
   readonly #readSchemaVersion: SyncStatement;
   #changesBefore: number;
   #schemaVersion = -1;
+  /** The last statement, inside a transaction: while it is all that runs there, the schema stays what it is. */
+  #repeated: string | null = null;
   #roots: SchemaRoots | null = null;
 
   constructor(connection: SyncConnection) {
@@ -49,7 +51,9 @@ export class WrittenTables {
 
   /** To be called before a statement runs. */
   note(sql: string): void {
+    if (sql === this.#repeated) return;
     for (const table of this.tablesOf(sql)) this.#noted.add(table);
+    this.#repeated = this.#connection.isTransaction ? sql : null;
   }
 
   /** The tables that a statement may write. */
@@ -67,6 +71,7 @@ export class WrittenTables {
     const tables = hasChanged ? [...this.#noted] : [];
     this.#changesBefore = changes;
     this.#noted.clear();
+    this.#repeated = null;
     return tables;
   }
 
