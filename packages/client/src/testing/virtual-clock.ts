@@ -19,7 +19,10 @@ interface Timer {
 /** Turns of the event loop after which work that depends on no timer is taken to be finished. */
 const SETTLE_TURNS = 20;
 
-/** A virtual clock that starts at `epochMs`. */
+/**
+ * A virtual clock that starts at `epochMs` (epoch milliseconds). For `ports.clock`: the background loop, retries and time-outs then pass only
+ * when the test says so.
+ */
 export function createVirtualClock(epochMs = Date.UTC(2026, 0, 1)): VirtualClock {
   const timers = new Set<Timer>();
   let nowMs = 0;
