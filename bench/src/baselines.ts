@@ -1,8 +1,7 @@
-import { once } from 'node:events';
 import { DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
 
-import { Client, type Pool } from 'pg';
+import type { Pool } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 
 import type { BenchRow } from './bench-rows.ts';
@@ -65,34 +64,6 @@ export async function rawCopyAndInsert(sandbox: Sandbox, rows: readonly BenchRow
       sandbox.noteFile('plain table', Number(device.prepare('PRAGMA page_count').get()?.['page_count']) * SQLITE_PAGE_BYTES);
       device.close();
       return Promise.resolve();
-    },
-  });
-}
-
-/** Raw notification: `NOTIFY` on one connection until it arrives on another, `count` times one after the other. */
-export async function rawNotify(sandbox: Sandbox, count: number): Promise<AnyCase> {
-  const url = await sandbox.createDatabase();
-  const [listener, notifier] = [new Client({ connectionString: url }), new Client({ connectionString: url })];
-  await Promise.all([listener.connect(), notifier.connect()]);
-  sandbox.onClose(async () => {
-    await Promise.all([listener.end(), notifier.end()]);
-  });
-  await listener.query('LISTEN raw_channel');
-  return defineCase({
-    name: 'raw INSERT + NOTIFY until received',
-    isRaw: true,
-    units: count,
-    unit: 'commits',
-    prepare: () => notifier.query('CREATE TABLE IF NOT EXISTS raw_ticks (tick int)'),
-    run: async () => {
-      const startedAt = performance.now();
-      for (let tick = 0; tick < count; tick += 1) {
-        const received = once(listener, 'notification');
-        await notifier.query(`INSERT INTO raw_ticks VALUES (${tick})`);
-        await notifier.query('NOTIFY raw_channel');
-        await received;
-      }
-      return performance.now() - startedAt;
     },
   });
 }

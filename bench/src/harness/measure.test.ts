@@ -1,13 +1,19 @@
 import { describe, expect, it } from 'vitest';
 
 import { defineCase } from './benchmark.ts';
-import { measureCases, median } from './measure.ts';
+import { measureCases, median, percentile95 } from './measure.ts';
 
 describe('the bench harness', () => {
   it('takes the middle value, or the mean of the two middle ones', () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1, 2, 3])).toBe(2.5);
     expect(median([])).toBeNaN();
+  });
+
+  it('takes the value that 95 of 100 stay within', () => {
+    expect(percentile95(Array.from({ length: 100 }, (_, index) => 100 - index))).toBe(95);
+    expect(percentile95([7])).toBe(7);
+    expect(percentile95([])).toBeNaN();
   });
 
   it('leaves the warm-up out, takes turns, and gives the ratio to the raw case of the group', async () => {

@@ -57,6 +57,12 @@ function toFigure(each: AnyCase, samples: readonly number[], rawMs: number, rows
   };
 }
 
+/** The smallest value that at least 95 of 100 do not exceed. */
+export function percentile95(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.ceil(sorted.length * 0.95) - 1] ?? Number.NaN;
+}
+
 /** The middle value; the mean of the two middle ones when their number is even. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -10,6 +10,7 @@ const ROWS_PER_PAGE = 1000;
 const FILE_BYTES = 'SELECT page_count * page_size FROM pragma_page_count, pragma_page_size';
 
 let device: BenchDevice | undefined;
+let loop: { stop(): Promise<void> } | undefined;
 
 serveParent({
   open: async (options: BenchDeviceOptions) => {
@@ -23,10 +24,26 @@ serveParent({
   push: () => time(() => pushAll(current())),
   pull: () => time(() => current().client.pullToStable()),
   rebuild: () => time(() => current().client.rebuild()),
+  /** Watches from now on, until the device is closed. */
+  watch: () => {
+    loop = current().client.start({ bundleChangeWatchMode: 'auto' });
+    return Promise.resolve();
+  },
+  /** Resolves when rows of other devices have been applied. To be called before they can come. */
+  nextArrival: () =>
+    new Promise<void>((resolve) => {
+      const unsubscribe = current().client.subscribe((event) => {
+        if (event.type !== 'tablesChanged' || event.origin !== 'remote') return;
+        unsubscribe();
+        resolve();
+      });
+    }),
   count: async () => Number((await current().driver.all('SELECT count(*) FROM places'))[0]?.[0]),
   fileBytes: async () => Number((await current().driver.all(FILE_BYTES))[0]?.[0]),
   rssBytes: () => Promise.resolve(process.memoryUsage.rss()),
   close: async () => {
+    await loop?.stop();
+    loop = undefined;
     await device?.close();
     device = undefined;
   },
