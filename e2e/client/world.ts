@@ -12,6 +12,8 @@ import { createNodeHandler } from '@oversync/server/node';
 import { createPgDatabase } from '@oversync/server/pg';
 import { Pool } from 'pg';
 
+import { watchResponses } from '../openapi/watch-responses.ts';
+
 const SERVER_SCHEMA = `
 CREATE SCHEMA business;
 CREATE TABLE business.users (
@@ -33,7 +35,7 @@ CREATE TABLE posts (
   data BLOB, meta TEXT, is_read BOOLEAN, at TEXT
 );`;
 
-/** A real server on a real PostgreSQL, reached over real HTTP. */
+/** A real server on a real PostgreSQL, reached over real HTTP; `close` rejects when an answer was not as the OpenAPI document says. */
 export interface World {
   readonly url: string;
   readonly sync: SyncServer;
@@ -78,7 +80,8 @@ export async function openWorld(options: Partial<SyncServerOptions> = {}, extra?
     ...options,
   });
   await sync.bootstrap();
-  const http = createServer(createNodeHandler(sync));
+  const watched = watchResponses(sync);
+  const http = createServer(createNodeHandler(watched));
   const url = await listen(http);
   const devices: Device[] = [];
   return {
@@ -92,6 +95,7 @@ export async function openWorld(options: Partial<SyncServerOptions> = {}, extra?
     },
     close: async () => {
       await Promise.all(devices.map((device) => device.client.close()));
+      await watched.settle();
       http.close();
       http.closeAllConnections();
       await sync.close({ timeoutMs: 1000 });
