@@ -1,5 +1,5 @@
 import { capture } from './capture.bench.ts';
-import { commit } from './commit.bench.ts';
+import { commit, commitOrdered } from './commit.bench.ts';
 import type { Benchmark } from './harness/benchmark.ts';
 import { latency } from './latency.bench.ts';
 import { liveQuery } from './live-query.bench.ts';
@@ -19,6 +19,7 @@ const ALL: readonly Benchmark[] = [
   stages,
   liveQuery,
   commit,
+  commitOrdered,
   smallPush,
   snapshot,
   serverPull,
