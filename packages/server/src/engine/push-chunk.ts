@@ -77,25 +77,31 @@ function mayBeStale(error: unknown): boolean {
 
 async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
   let staging = readStaging(ctx, actor, input);
-  const stage = async (tx: PgTransaction): Promise<'staged' | 'replayed'> => {
+  const stage = async (tx: PgTransaction): Promise<ChunkOutcome> => {
     if (staging.catalog !== ctx.catalog()) staging = readStaging(ctx, actor, input);
     return applyChunk(ctx, tx, actor, input.pushId, staging);
   };
-  const tryFirst = (attempt: FirstTry): Promise<'staged' | undefined> => stageSmall(ctx, actor, input.pushId, staging, attempt);
+  const tryFirst = (attempt: FirstTry): Promise<ChunkOutcome | undefined> =>
+    stageSmall(ctx, actor, input.pushId, staging, attempt);
   const outcome = await withWriteTransaction(ctx, 'push_chunk', stage, { tryFirst });
   const { startRowOrdinal, rows } = staging.chunk;
-  if (outcome === 'replayed') ctx.emit({ name: 'chunkReplayed' });
-  else rememberChunk(ctx, input.pushId, staging);
+  if (outcome.isReplayed) ctx.emit({ name: 'chunkReplayed' });
+  else rememberChunk(ctx, input.pushId, staging, outcome.sourceBundleId);
   return { push_id: input.pushId, next_expected_row_ordinal: startRowOrdinal + rows.length };
 }
 
-function rememberChunk(ctx: SyncContext, pushId: string, staging: Staging): void {
+interface ChunkOutcome {
+  readonly isReplayed: boolean;
+  readonly sourceBundleId: bigint;
+}
+
+function rememberChunk(ctx: SyncContext, pushId: string, staging: Staging, sourceBundleId: bigint): void {
   const { startRowOrdinal, rows } = staging.chunk;
   getRunningHashes(ctx).addChunk(pushId, startRowOrdinal, staging.canonicalText, rows.length);
   const memory = getPushMemory(ctx);
   memory.forgetPush(pushId);
   if (startRowOrdinal !== 0 || !isSmall(staging) || hasRepeatedKey(rows)) return;
-  memory.notePush(pushId, { catalog: staging.catalog, groups: groupRows(rows), rowCount: rows.length });
+  memory.notePush(pushId, { catalog: staging.catalog, groups: groupRows(rows), rowCount: rows.length, sourceBundleId });
 }
 
 /** The first chunk of a push, with few rows. */
@@ -105,7 +111,7 @@ async function stageSmall(
   pushId: string,
   staging: Staging,
   attempt: FirstTry,
-): Promise<'staged' | undefined> {
+): Promise<ChunkOutcome | undefined> {
   const { startRowOrdinal, rows } = staging.chunk;
   if (startRowOrdinal !== 0 || !isSmall(staging)) return undefined;
   const stagedBytes = countUtf8Bytes(staging.canonicalText);
@@ -121,8 +127,8 @@ async function stageSmall(
   const groups = groupConversions(staging.chunk);
   const checks = (scopePk: string): readonly PgStatement[] =>
     groups.map((group) => checkConversion(ctx.names, { scopePk, pushId }, { first: 0, last: INT32_MAX }, group));
-  const isStaged = await stageSmallChunk(ctx, actor, chunk, attempt, checks);
-  return isStaged === true ? 'staged' : undefined;
+  const sourceBundleId = await stageSmallChunk(ctx, actor, chunk, attempt, checks);
+  return sourceBundleId === undefined ? undefined : { isReplayed: false, sourceBundleId };
 }
 
 function isSmall({ chunk, canonicalText }: Staging): boolean {
@@ -154,14 +160,14 @@ async function applyChunk(
   actor: Actor,
   pushId: string,
   staging: Staging,
-): Promise<'staged' | 'replayed'> {
+): Promise<ChunkOutcome> {
   const open = await openPush(ctx, tx, actor, pushId, 'session');
   getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
   const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
   if (staging.chunk.startRowOrdinal !== open.session.nextRowOrdinal) {
     await checkReplay(ctx, tx, open, staging);
     await runLastStatements(tx, [...renewal, renewSession(ctx.names, open, ctx.options.pushSessionTtlMs)]);
-    return 'replayed';
+    return { isReplayed: true, sourceBundleId: open.session.sourceBundleId };
   }
   const stagedBytes = checkSize(ctx, open, staging);
   const rowLayout = getLayoutTag(staging.catalog);
@@ -175,7 +181,7 @@ async function applyChunk(
     ttlMs: ctx.options.pushSessionTtlMs,
   };
   await stageRows(ctx, tx, actor, open, staging, [...renewal, advanceSession(ctx.names, open, progress)]);
-  return 'staged';
+  return { isReplayed: false, sourceBundleId: open.session.sourceBundleId };
 }
 
 /** A lost reply makes a client send a chunk again: equal rows are taken as already staged. */

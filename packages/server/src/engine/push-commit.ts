@@ -10,6 +10,7 @@ import type { Catalog } from '../rules/table-description.ts';
 import { bundleContextSettings } from '../store/capture.sql.ts';
 import { loadServerRows } from '../store/conflict.ts';
 import type { FoundConflicts } from '../store/conflict.ts';
+import { lockScope } from '../store/push-session.sql.ts';
 import { runStatements } from '../store/run-statements.ts';
 import { getCatalogInUse, hasCatalogChanged } from './catalog-change.ts';
 import type { Actor, SyncContext } from './context.ts';
@@ -27,12 +28,11 @@ import { findCommittedTuple, resolvePushOutcome } from './push-outcome.ts';
 import type { SentCommit } from './push-outcome.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
 import { commitSmallPush } from './push-small.ts';
-import type { SmallCommitInput, SmallCommitResult, SmallCommitSent } from './push-small.ts';
+import type { SmallCommitInput, SmallCommitResult } from './push-small.ts';
 import { checkStage, describeDuplicate, inspectStage, readKeyReport, readStageReport } from './push-stage-check.ts';
 import type { StageReport } from './push-stage-check.ts';
-import { withScopeWriteTransaction } from './transaction.ts';
+import { formatPinnedSettings, withScopeWriteTransaction } from './transaction.ts';
 import type { Attempt, CommitOutcome, FirstTry } from './transaction.ts';
-import { loadTransactionStatus } from './xact-status.ts';
 
 /** Milliseconds spent in the parts of a commit, for events. */
 interface CommitTimes {
@@ -76,10 +76,9 @@ function isDataError(error: unknown): boolean {
 }
 
 async function commitOnce(ctx: SyncContext, actor: Actor, pushId: string): Promise<CommitReply> {
-  const sent: { commit?: SentCommit<CommittedPush>; small?: SmallCommitSent } = {};
+  const sent: { commit?: SentCommit<CommittedPush> } = {};
   const captureToken = crypto.randomUUID();
   const commit = async (tx: PgTransaction, attempt: Attempt): Promise<CommittedPush> => {
-    delete sent.small;
     delete sent.commit;
     const { value, session, transactionId } = await runCommit(ctx, tx, { actor, pushId, captureToken, attempt });
     sent.commit = { value, session, transactionId };
@@ -88,12 +87,9 @@ async function commitOnce(ctx: SyncContext, actor: Actor, pushId: string): Promi
   const committed = await withScopeWriteTransaction(ctx, 'push_session_commit', actor.scopeId, commit, {
     isBulk: true,
     settings: bundleContextSettings({ scopeId: actor.scopeId, captureToken }),
-    tryFirst: (attempt) => commitSmall(ctx, actor, { pushId, captureToken, onSent: (small) => (sent.small = small) }, attempt),
-    resolveOutcome: async () => {
-      if (sent.small !== undefined) return resolveSmallOutcome(ctx, actor, pushId, sent.small);
-      // Without either, the COMMIT ended a transaction that had found out that the push is not plain, and had written nothing.
-      return sent.commit === undefined ? { outcome: 'aborted' } : resolvePushOutcome(ctx, actor, sent.commit);
-    },
+    tryFirst: (attempt) => commitSmall(ctx, actor, { pushId, captureToken }, attempt),
+    resolveOutcome: async () =>
+      sent.commit === undefined ? resolveSmallOutcome(ctx, actor, pushId) : resolvePushOutcome(ctx, actor, sent.commit),
   });
   announce(ctx, actor, committed);
   return committed.reply;
@@ -108,20 +104,16 @@ async function commitSmall(
   const startedAt = performance.now();
   const found = await commitSmallPush(ctx, actor, input, attempt);
   if (found === undefined) return undefined;
-  const { lockedAt, committedAt, ...bundle } = found;
-  const times = {
-    attempts: 1,
-    lockWaitMs: attempt.queueWaitMs + lockedAt - startedAt,
-    applyMs: 0,
-    finaliseMs: committedAt - lockedAt,
-  };
+  const { lockWaitMs, ...bundle } = found;
+  const finaliseMs = performance.now() - startedAt - lockWaitMs;
+  const times = { attempts: 1, lockWaitMs: attempt.queueWaitMs + lockWaitMs, applyMs: 0, finaliseMs };
   return describeSmall(actor, input.pushId, bundle, times);
 }
 
 function describeSmall(
   actor: Actor,
   pushId: string,
-  bundle: Omit<SmallCommitResult, 'lockedAt' | 'committedAt'>,
+  bundle: Omit<SmallCommitResult, 'lockWaitMs'>,
   times: CommitTimes,
 ): CommittedPush {
   const { scopePk, plannedRowCount, canonicalBytes, lostRowCount } = bundle;
@@ -144,22 +136,36 @@ function describeSmall(
   };
 }
 
-/** The answer to the statements that commit was lost: what they wrote is read back, if they did. */
-async function resolveSmallOutcome(
-  ctx: SyncContext,
-  actor: Actor,
-  pushId: string,
-  sent: SmallCommitSent,
-): Promise<CommitOutcome<CommittedPush>> {
+/**
+ * The answer to the statements that commit was lost. Waiting for the scope's lock waits for them to end; then what they wrote is there, or
+ * was rolled back. Should they arrive later still, they find no session any more, or what they ask for done.
+ */
+async function resolveSmallOutcome(ctx: SyncContext, actor: Actor, pushId: string): Promise<CommitOutcome<CommittedPush>> {
+  const staged = getPushMemory(ctx).getPush(pushId);
+  const scopePk = getPushMemory(ctx).getScopePk(actor.scopeId);
+  const canonicalRequestHash = getRunningHashes(ctx).getDigest(pushId, staged?.rowCount ?? 0);
+  if (staged === undefined || scopePk === undefined || canonicalRequestHash === undefined) return { outcome: 'unknown' };
+  const sent = { scopePk, sourceBundleId: staged.sourceBundleId, canonicalRequestHash };
+  const hasEnded = await waitForScope(ctx, actor);
   const found = await findCommittedTuple(ctx, actor, sent);
-  if (found === undefined) {
-    const status = await loadTransactionStatus(ctx, sent.transactionId);
-    return { outcome: status === 'aborted' ? 'aborted' : 'unknown' };
-  }
+  if (found === undefined) return { outcome: hasEnded ? 'aborted' : 'unknown' };
   const times = { attempts: 1, lockWaitMs: 0, applyMs: 0, finaliseMs: 0 };
   const rowCount = Number(found.rowCount);
-  const known = { ...sent, ...found, rowCount, plannedRowCount: rowCount, canonicalBytes: 0n, lostRowCount: 0 };
+  const known = { ...sent, ...found, rowCount, plannedRowCount: staged.rowCount, canonicalBytes: 0n, lostRowCount: 0 };
   return { outcome: 'committed', value: describeSmall(actor, pushId, known, times) };
+}
+
+/** Resolves to whether whoever held the scope's lock has ended. */
+async function waitForScope(ctx: SyncContext, actor: Actor): Promise<boolean> {
+  const settings = formatPinnedSettings(ctx.options);
+  try {
+    await ctx.db.transaction({ isolation: 'read committed', settings }, (tx) =>
+      runStatements(tx, [lockScope(ctx.names, actor.scopeId)]),
+    );
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 interface CommitInput {

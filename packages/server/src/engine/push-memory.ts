@@ -9,6 +9,7 @@ export interface StagedSmallPush {
   readonly catalog: Catalog;
   readonly groups: readonly ApplyGroup[];
   readonly rowCount: number;
+  readonly sourceBundleId: bigint;
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The short way of small pushes: one or two round trips per operation through the functions of `store/small-push.sql.ts`. Each step says
+ * The short way of small pushes: one round trip per operation through the functions of `store/small-push.sql.ts`. Each step says
  * `undefined` when the case is not plain or anything fails, and has changed nothing then; the ordinary way decides and reports.
  */
 import { PgFault } from '../ports/postgres.ts';
@@ -9,9 +9,10 @@ import type { ApplyStatement } from '../rules/push-apply-sql.ts';
 import type { TableDescription } from '../rules/table-description.ts';
 import { applyTableSetting } from '../store/capture.sql.ts';
 import { RowReader } from '../store/row-reader.ts';
-import { runLastStatements, runStatements } from '../store/run-statements.ts';
+import { runLastStatements } from '../store/run-statements.ts';
 import type { ScriptStatement } from '../store/run-statements.ts';
 import {
+  afterBegin,
   beginSmallCommit,
   checkSmallCommitColumns,
   createSmallPush,
@@ -21,7 +22,6 @@ import {
 import { NOT_PLAIN_STATE } from '../store/small-push-functions.sql.ts';
 import type { SmallChunk, SmallPushActor, SmallPushSession } from '../store/small-push.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
-import { formatApplyStatement } from './push-apply-statement.ts';
 import { getRunningHashes } from './push-hash.ts';
 import { getPushMemory } from './push-memory.ts';
 import type { PushMemory, StagedSmallPush } from './push-memory.ts';
@@ -45,20 +45,21 @@ export async function createSmallSession(
   return results?.[0]?.rows[0]?.[0] === 't' ? pushId : undefined;
 }
 
-/** Stages the first chunk of a push; `checks` convert its values. Resolves to true when that is done. */
+/** Stages the first chunk of a push; `checks` convert its values. Resolves to the source bundle id of the push. */
 export async function stageSmallChunk(
   ctx: SyncContext,
   actor: Actor,
   chunk: SmallChunk,
   attempt: FirstTry,
   checks: (scopePk: string) => readonly ScriptStatement[],
-): Promise<true | undefined> {
+): Promise<bigint | undefined> {
   const caller = findCaller(ctx, actor, attempt, chunk.pushId);
   if (caller === undefined) return undefined;
   const results = await runSmall(ctx, formatTimeout(attempt), (tx) =>
     runLastStatements(tx, [stageSmallPush(ctx.names, caller, chunk), ...checks(caller.scopePk)]),
   );
-  return results?.[0]?.rows[0]?.[0] === 't' ? true : undefined;
+  const sourceBundleId = results?.[0]?.rows[0]?.[0];
+  return typeof sourceBundleId === 'string' ? BigInt(sourceBundleId) : undefined;
 }
 
 export interface SmallCommitResult {
@@ -71,22 +72,13 @@ export interface SmallCommitResult {
   readonly canonicalRequestHash: string;
   readonly canonicalBytes: bigint;
   readonly lostRowCount: number;
-  readonly lockedAt: number;
-  readonly committedAt: number;
-}
-
-/** What is known when the statements that commit are sent, for the case that their answer is lost. */
-export interface SmallCommitSent {
-  readonly scopePk: string;
-  readonly transactionId: string;
-  readonly sourceBundleId: bigint;
-  readonly canonicalRequestHash: string;
+  /** Milliseconds from the beginning of the transaction until it had the scope's lock. */
+  readonly lockWaitMs: number;
 }
 
 export interface SmallCommitInput {
   readonly pushId: string;
   readonly captureToken: string;
-  readonly onSent: (sent: SmallCommitSent) => void;
 }
 
 /** Commits a push that this process has staged itself. */
@@ -132,37 +124,33 @@ async function runCommit(
   ctx: SyncContext,
   tx: PgTransaction,
   push: DescribedPush,
-  { pushId, captureToken, onSent }: SmallCommitInput,
+  { pushId, captureToken }: SmallCommitInput,
 ): Promise<SmallCommitResult | undefined> {
   const { caller, staged, tables, requestHash: canonicalRequestHash } = push;
   const { rowCount } = staged;
   const [only] = tables;
   const tableId = only !== undefined && tables.length === 1 ? only.tableId : null;
   const rowLayout = getLayoutTag(staged.catalog);
-  const commit = { pushId, rowCount, canonicalRequestHash, rowLayout, captureToken, tableId };
-  const [begun] = await runStatements(tx, [beginSmallCommit(ctx.names, caller, commit)]);
-  const [head, sourceBundleId, transactionId] = begun?.rows[0] ?? [];
-  if (typeof head !== 'string' || typeof sourceBundleId !== 'string' || typeof transactionId !== 'string') return undefined;
-  const lockedAt = performance.now();
-  const bundleSeq = BigInt(head) + 1n;
-  const shared = { scopePk: caller.scopePk, sourceBundleId: BigInt(sourceBundleId), canonicalRequestHash };
-  onSent({ ...shared, transactionId });
-  const end = { ...caller, pushId, sourceBundleId, bundleSeq, rowCount, canonicalRequestHash, captureToken, tables };
+  const shared = { pushId, rowCount, canonicalRequestHash, captureToken };
   const results = await runLastStatements(tx, [
+    beginSmallCommit(ctx.names, caller, { ...shared, rowLayout, tableId }),
     ...applyStatements(ctx, push, tableId !== null),
-    endSmallCommit(ctx.names, { ...end, limits: ctx.options }),
+    endSmallCommit(ctx.names, { ...caller, ...shared, tables, limits: ctx.options }),
   ]);
-  const row = new RowReader(results.at(-1)?.rows[0] ?? []);
+  const begun = results[0]?.rows[0];
+  if (begun === undefined) return undefined;
+  const [begin, end] = [new RowReader(begun), new RowReader(results.at(-1)?.rows[0] ?? [])];
   return {
-    ...shared,
-    bundleSeq,
+    scopePk: caller.scopePk,
+    bundleSeq: begin.bigint(),
+    sourceBundleId: begin.bigint(),
+    lockWaitMs: begin.int(),
+    canonicalRequestHash,
     plannedRowCount: rowCount,
-    rowCount: row.int(),
-    canonicalBytes: row.bigint(),
-    lostRowCount: row.int(),
-    bundleHash: row.text(),
-    lockedAt,
-    committedAt: performance.now(),
+    rowCount: end.int(),
+    canonicalBytes: end.bigint(),
+    lostRowCount: end.int(),
+    bundleHash: end.text(),
   };
 }
 
@@ -171,7 +159,10 @@ async function runCommit(
  * statements runs at the top level, so capture would be told the same by naming it later.
  */
 function applyStatements(ctx: SyncContext, { plan, tables }: DescribedPush, isTableSet: boolean): readonly ScriptStatement[] {
-  const apply = plan.flatMap((statement) => (isTableSet ? [statement.sql()] : formatApplyStatement(statement)));
+  const apply = plan.flatMap((statement) => [
+    ...(isTableSet ? [] : [applyTableSetting(statement.table.tableId)]),
+    afterBegin(statement.sql()),
+  ]);
   return [
     'SET CONSTRAINTS ALL DEFERRED',
     ...apply,

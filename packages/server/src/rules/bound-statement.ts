@@ -38,10 +38,23 @@ const QUOTED_OR_PARAMETER = /"(?:[^"]|"")*"|'(?:[^']|'')*'|\$(\d+)/g;
 
 /** {@link bindStatement} for a text whose parameters stand in it as `$1 …`, with their casts. */
 export function bindNumbered(text: string, values: readonly BoundValue[]): PgStatement {
-  const literals = values.map(([, value]) => formatLiteral(value));
+  const types = values.map(([type]) => type);
+  return createStatement(
+    text,
+    types,
+    values.map(([, value]) => formatLiteral(value)),
+  );
+}
+
+/** The statement with other SQL in the place of its values. */
+export function replaceLiterals({ text, types }: PgStatement, literals: readonly string[]): PgStatement {
+  return createStatement(text, types, literals);
+}
+
+function createStatement(text: string, types: readonly string[], literals: readonly string[]): PgStatement {
   return {
     text,
-    types: values.map(([type]) => type),
+    types,
     literals,
     get inline() {
       return text.replaceAll(QUOTED_OR_PARAMETER, (found: string, number?: string) =>

@@ -92,23 +92,34 @@ function stageDraft(m: MetadataNames): FunctionDraft {
   return {
     name: 'small_push_stage',
     args: 'bigint, text, text, text, integer, uuid, integer, bigint, text, bigint, json',
-    returns: 'boolean',
+    returns: 'bigint',
     body: `
 DECLARE
   v_set text;
+  v_bundle int8;
 BEGIN${pinSettings('$5')}
   UPDATE ${m.pushSession} ps SET next_row_ordinal=$7,staged_bytes=$8,row_layout=$9,expires_at=clock_timestamp()+$10*interval '1 millisecond'
   WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=0 AND ps.planned_row_count>=$7
     AND ps.initialization_id IS NULL AND ps.expires_at>now()
     AND EXISTS (SELECT FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2)
     AND NOT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.kind='server')
-    AND ${isBound(m, '$1', '$3', '$4')};
-  IF NOT FOUND THEN RETURN false; END IF;
+    AND ${isBound(m, '$1', '$3', '$4')} RETURNING ps.source_bundle_id INTO v_bundle;
+  IF NOT FOUND THEN RETURN NULL; END IF;
   ${insertRowsSql(m, { scopePk: '$1', pushId: '$6', rows: '$11' })};
-  RETURN true;
+  RETURN v_bundle;
 END`,
   };
 }
+
+/**
+ * Transaction-local settings through which the statements of a commit learn what `begin` has found, because all of them are sent at once.
+ * The first is '' where the case is not plain: then they find no rows, and the commit is one of nothing.
+ */
+export const FOUND_SETTINGS = {
+  scopePk: 'oversync.small_push_scope_pk',
+  bundleSeq: 'oversync.small_push_bundle_seq',
+  sourceBundleId: 'oversync.small_push_source_bundle_id',
+} as const;
 
 /**
  * The arguments of `create` up to `$5`, then `$6` push id, `$7` rows, `$8` request hash, `$9` row layout, `$10` capture token, `$11` the
@@ -127,11 +138,17 @@ function beginDraft(m: MetadataNames): FunctionDraft {
     set(CONTEXT_SETTINGS.scopePk, '$1::text'),
     set(CONTEXT_SETTINGS.captureToken, '$10::text'),
     set(CONTEXT_SETTINGS.applyTableId, '$11'),
+    set(FOUND_SETTINGS.scopePk, `''`),
+  ];
+  const found = [
+    set(FOUND_SETTINGS.scopePk, '$1::text'),
+    set(FOUND_SETTINGS.bundleSeq, '(v_head+1)::text'),
+    set(FOUND_SETTINGS.sourceBundleId, 'v_bundle::text'),
   ];
   return {
     name: 'small_push_begin',
     args: 'bigint, text, text, text, integer, uuid, integer, text, text, uuid, text',
-    returns: 'TABLE(head bigint, source_bundle_id bigint, transaction_id xid8)',
+    returns: 'TABLE(bundle_seq bigint, source_bundle_id bigint, lock_wait_ms bigint)',
     body: `
 #variable_conflict use_column
 DECLARE
@@ -140,8 +157,10 @@ DECLARE
   v_floor int8;
   v_bundle int8;
 BEGIN${pinSettings('$5')}
+  v_set:=${context.join('||')};
   SELECT s.head,s.floor INTO v_head,v_floor FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN; END IF;
+  lock_wait_ms:=(extract(epoch FROM clock_timestamp()-now())*1000)::int8;
   SELECT ps.source_bundle_id INTO v_bundle FROM ${m.pushSession} ps LEFT JOIN ${m.source} c ON c.scope_pk=$1 AND c.source_id=$3
   WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=$7 AND ps.planned_row_count=$7
     AND ps.canonical_request_hash=$8 AND ps.row_layout=$9 AND ps.initialization_id IS NULL AND ps.expires_at>now()
@@ -152,8 +171,8 @@ BEGIN${pinSettings('$5')}
   IF $7<>(SELECT count(*) FROM ${m.pushRow} p LEFT JOIN LATERAL (SELECT r.version,r.deleted FROM ${m.rowState} r
       WHERE r.scope_pk=$1 AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0) r ON true
     WHERE p.scope_pk=$1 AND p.push_id=$6 AND ${accept}) THEN RETURN; END IF;
-  v_set:=${context.join('||')};
-  head:=v_head; source_bundle_id:=v_bundle; transaction_id:=pg_current_xact_id();
+  v_set:=${found.join('||')};
+  bundle_seq:=v_head+1; source_bundle_id:=v_bundle;
   RETURN NEXT;
 END`,
   };
@@ -176,7 +195,8 @@ DECLARE
   v_wire_bytes int8;
   v_set text;
 BEGIN
-  IF $5=0 OR $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 THEN ${REFUSE}; END IF;
+  IF $5=0 THEN RETURN false; END IF;
+  IF $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 THEN ${REFUSE}; END IF;
   PERFORM FROM ${m.capture} c WHERE c.scope_pk=$1 AND c.token=$13;
   IF FOUND THEN ${REFUSE}; END IF;
   IF $15 IS NOT NULL OR $16 IS NOT NULL OR $18 THEN

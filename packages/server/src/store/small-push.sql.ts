@@ -1,13 +1,13 @@
 /** Statements of small pushes: calls of the functions of `small-push-functions.sql.ts`. */
 import type { PgStatement } from '../ports/postgres.ts';
-import { bindNumbered, bindStatement } from '../rules/bound-statement.ts';
+import { bindNumbered, bindStatement, replaceLiterals } from '../rules/bound-statement.ts';
 import type { BoundValue } from '../rules/bound-statement.ts';
 import { tableRef } from '../rules/render-sql.ts';
 import { quoteLiteral } from '../rules/sql-text.ts';
 import type { TableDescription } from '../rules/table-description.ts';
 import { SQL_HASH_BYTES_MAX, writeRowsSql } from './finalise.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
-import { nameFunction } from './small-push-functions.sql.ts';
+import { FOUND_SETTINGS, nameFunction } from './small-push-functions.sql.ts';
 import type { SmallPushFunction } from './small-push-functions.sql.ts';
 
 export interface SmallPushActor {
@@ -39,7 +39,7 @@ export interface SmallPushSession {
   readonly sessionsMax: number;
 }
 
-/** Opens the session; no row where the case is not plain. */
+/** Opens the session: true, or false where the case is not plain. */
 export function createSmallPush(m: MetadataNames, actor: SmallPushActor, session: SmallPushSession): PgStatement {
   return callFunction(m, 'create', [
     ...actorValues(actor),
@@ -61,7 +61,7 @@ export interface SmallChunk {
   readonly rowsJson: string;
 }
 
-/** Stages the first rows of a push; no row where the case is not plain. Their values are not converted yet. */
+/** Stages the first rows of a push, whose values are not converted yet: its source bundle id, or NULL where the case is not plain. */
 export function stageSmallPush(m: MetadataNames, actor: SmallPushActor, chunk: SmallChunk): PgStatement {
   return callFunction(m, 'stage', [
     ...actorValues(actor),
@@ -85,8 +85,8 @@ export interface SmallCommit {
 }
 
 /**
- * Locks scope and session, finds out whether everything is as a commit wants it, and opens the bundle context: head, source bundle id
- * and transaction id, or no row where the case is not plain.
+ * Opens the bundle context, locks scope and session and finds out whether everything is as a commit wants it: bundle number, source bundle
+ * id and milliseconds until the scope was locked, or no row where the case is not plain. The statements that follow find no rows then.
  */
 export function beginSmallCommit(m: MetadataNames, actor: SmallPushActor, commit: SmallCommit): PgStatement {
   return callFunction(m, 'begin', [
@@ -108,12 +108,19 @@ export function checkSmallCommitColumns(m: MetadataNames, table: TableDescriptio
   );
 }
 
+/** What `begin` has found, as SQL. */
+const found = (setting: keyof typeof FOUND_SETTINGS): string =>
+  `nullif(pg_catalog.current_setting(${quoteLiteral(FOUND_SETTINGS[setting])},true),'')::int8`;
+
+/** A statement over the staged rows of a push, which finds them only where `begin` has found the push plain. */
+export function afterBegin(statement: PgStatement): PgStatement {
+  const literals = statement.literals.map((literal, index) => (statement.types[index] === 'int8' ? found('scopePk') : literal));
+  return replaceLiterals(statement, literals);
+}
+
 export interface SmallCommitEnd {
-  readonly scopePk: string;
   readonly scopeId: string;
   readonly sourceId: string;
-  readonly sourceBundleId: string;
-  readonly bundleSeq: bigint;
   readonly rowCount: number;
   readonly canonicalRequestHash: string;
   readonly pushId: string;
@@ -134,20 +141,21 @@ export interface SmallCommitLimits {
 }
 
 /**
- * Writes rows, versions, header and watermark in one statement: row count, canonical bytes, pushed rows that are gone, hash. Raises
+ * Writes rows, versions, header and watermark in one statement: row count, canonical bytes, pushed rows that are gone, hash. After
+ * `begin` has found the push plain; without rows and without doing anything otherwise. Raises
  * {@link NOT_PLAIN_STATE} when anything but the push has touched a registered table, and above every limit.
  */
 export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStatement {
   const { limits } = end;
-  return bindNumbered(getEndText(m, end.tables), [
-    ['int8', end.scopePk],
+  const statement = bindNumbered(getEndText(m, end.tables), [
+    ['int8', null],
     ['text', end.scopeId],
-    ['int8', end.bundleSeq],
+    ['int8', null],
     ['int8', end.rowCount],
     ['uuid', end.captureToken],
     ['uuid', end.pushId],
     ['text', end.sourceId],
-    ['int8', end.sourceBundleId],
+    ['int8', null],
     ['text', end.canonicalRequestHash],
     ['int8', limits.retainedBundlesPerScope],
     ['int8', limits.retainedBundleAgeMs],
@@ -157,6 +165,11 @@ export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStateme
     ['int8', limits.maxBytesPerBundle],
     ['int8', limits.maxBytesPerSnapshotRow],
   ]);
+  const literals = [...statement.literals];
+  literals[0] = found('scopePk');
+  literals[2] = found('bundleSeq');
+  literals[7] = found('sourceBundleId');
+  return replaceLiterals(statement, literals);
 }
 
 const endTexts = new WeakMap<TableDescription, string>();
