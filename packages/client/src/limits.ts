@@ -131,3 +131,8 @@ export const VERIFY_RANGE_ATTEMPTS_MAX = 5;
 export const VERIFY_PAGE_ROWS = 500;
 /** Decoded bytes of the hashes of one answer: a thousand hashes with the longest keys that an index holds. */
 export const VERIFY_BODY_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Rows of a list (quarantine, outcomes, discarded rows) when the caller names no number. */
+export const LIST_ROWS_DEFAULT = 100;
+/** Most rows of one page of a list: all outcomes that are kept by default, and little enough to be held at once. */
+export const LIST_ROWS_MAX = 10_000;

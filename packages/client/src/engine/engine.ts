@@ -173,12 +173,15 @@ function nameOperation(operation: OperationName, error: unknown): unknown {
     return new SyncError('storage_failed', { operation, details: { sqliteCode: error.resultCode }, cause: error });
   }
   if (!isSyncError(error) || error.operation !== undefined) return error;
-  return new SyncError(error.code, {
+  const named = new SyncError(error.code, {
     operation,
     details: error.details,
     ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
-    cause: error.cause ?? error,
+    ...(error.cause === undefined ? {} : { cause: error.cause }),
   });
+  // The same error under its full name: where it came from is where it was thrown.
+  if (error.stack !== undefined) named.stack = error.stack;
+  return named;
 }
 
 export function emitProgress(

@@ -32,6 +32,12 @@ describe('construction', () => {
     ['baseUrl', { baseUrl: 'nonsense' }],
     ['headers', { headers: {} }],
     ['tables', { tables: 'users' }],
+    ['tables.jsonColumn', { tables: [{ tableName: 'users', syncKeyColumnName: 'id', jsonColumn: ['a'] }] }],
+    ['tables.tableName', { tables: [{ syncKeyColumnName: 'id' }] }],
+    ['tables.syncKeyColumns', { tables: [{ tableName: 'users', syncKeyColumns: 'id' }] }],
+    ['tables.captureBase', { tables: [{ tableName: 'users', syncKeyColumnName: 'id', captureBase: 1 }] }],
+    ['tables.resolver', { tables: [{ tableName: 'users', syncKeyColumnName: 'id', resolver: 'clientWins' }] }],
+    ['tables', { tables: [null] }],
     ['driver', { driver: {} }],
     ['pullWithPending', { pullWithPending: 'maybe' }],
     ['retryPolicy.maxAttempts', { retryPolicy: { maxAttempts: 0 } }],
@@ -44,6 +50,22 @@ describe('construction', () => {
     expect(() => createSyncClient(Object.assign({}, good, change))).toThrow(
       expect.objectContaining({ code: 'config_invalid', details: { option } }),
     );
+  });
+});
+
+describe('what a developer sees', () => {
+  it('[T1] options that are none at all are refused like any other', () => {
+    const create: (...args: readonly never[]) => unknown = createSyncClient;
+    expect(() => create()).toThrow(expect.objectContaining({ code: 'config_invalid', details: { option: 'options' } }));
+  });
+
+  it('an error names its operation and has one cause, not itself; its stack is where it was thrown', async () => {
+    const { client } = await openDevice(createTestServer());
+    const error: unknown = await client.sync().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'attach_required', operation: 'sync' });
+    const { cause, stack } = error instanceof Error ? error : new Error('none');
+    expect(cause).toBeUndefined();
+    expect(stack).toContain('passGate');
   });
 });
 

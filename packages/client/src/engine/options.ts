@@ -30,6 +30,7 @@ import {
 } from '../rules/options.ts';
 import type { NumberOptions } from '../rules/options.ts';
 import type { CapacityRetryPolicy, RetryPolicy } from '../rules/retry.ts';
+import { checkTableOptions } from '../rules/table-options.ts';
 import type { ConflictSummary, QuarantineRef } from '../store/store-types.ts';
 import { resolveLoopOptions } from './automatic/resolve-loop-options.ts';
 import type { AutomaticOptions } from './automatic/resolve-loop-options.ts';
@@ -131,11 +132,12 @@ const PORT_NAMES: ReadonlySet<string> = new Set([
 
 /** Validates names, types and ranges. Throws `config_invalid` with the name of the option; has no other effect. */
 export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
+  checkOption(typeof options === 'object' && options !== null, 'options');
   checkKnownNames(options, OPTION_NAMES);
   checkOption(typeof options.driver?.transaction === 'function', 'driver');
   checkOption(typeof options.headers === 'function', 'headers');
   checkOption(typeof options.schema === 'string', 'schema');
-  checkOption(Array.isArray(options.tables), 'tables');
+  checkTableOptions(options.tables);
   checkOption(options.resolver === undefined || typeof options.resolver === 'function', 'resolver');
   checkOption(options.onRejected === undefined || typeof options.onRejected === 'function', 'onRejected');
   checkOption(options.onConflict === undefined || typeof options.onConflict === 'function', 'onConflict');

@@ -56,6 +56,32 @@ describe('[T73] rows set aside', () => {
     expect(await device.client.quarantine.get({ table: 'users', key: 'nobody' })).toBeNull();
   });
 
+  it.each([0, -1, 1.5, Number.NaN, 10_001])('[T13] a list of %s rows is refused', async (limit) => {
+    const { client } = await openAttachedDevice(createTestServer());
+    const refused = { code: 'invalid_argument', details: { argument: 'limit' } };
+    await expect(client.quarantine.list({ limit })).rejects.toMatchObject(refused);
+    await expect(client.outcomes.list({ limit })).rejects.toMatchObject(refused);
+    await expect(client.discardedRows({ limit })).rejects.toMatchObject(refused);
+  });
+
+  it('a table is found by its name in any case', async () => {
+    const { device } = await withRefusedRows();
+    expect(await device.client.quarantine.list({ table: 'Users' })).toHaveLength(3);
+    expect(await device.client.quarantine.get({ table: ' USERS ', key: 'u1' })).toMatchObject({ code: 'check' });
+    expect(await device.client.outcomes.list({ table: 'USERS', key: 'u1' })).toHaveLength(2);
+    expect(await device.client.quarantine.retry({ table: 'Users', key: 'u1' })).toBeGreaterThan(0);
+  });
+
+  it('"all" reaches every row, also behind a page of rows that cannot be queued', async () => {
+    const { device } = await withRefusedRows();
+    device.sql(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 130)
+      INSERT INTO _oversync_quarantine(schema_name, table_name, key_json, op, base_row_version, payload, origin, code, shows, attempts)
+      SELECT 'main', 'posts', json_object('id', printf('a%03d', i)), 'INSERT', 0,
+        json_object('id', printf('a%03d', i), 'user_id', 'nobody', 'body', NULL), 'pull', 'foreign_key', 'server', 1 FROM n`);
+    expect(await device.client.quarantine.retry('all')).toBe(4);
+    expect(await device.client.quarantine.list({ limit: 200 })).toHaveLength(130);
+  });
+
   it('can be queued again: one, with the children that waited for it, or all', async () => {
     const { server, device } = await withRefusedRows();
     expect(await device.client.quarantine.retry({ table: 'users', key: 'x' })).toBe(2);

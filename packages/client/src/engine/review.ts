@@ -2,6 +2,7 @@ import { isSyncError } from '@oversync/protocol';
 
 import type { SqliteDriver } from '../ports/sqlite-driver.ts';
 import { isConstraintFault } from '../ports/sqlite-fault.ts';
+import { checkPage, storedTableName } from '../rules/page-options.ts';
 import { clearDiscarded } from '../store/detach.ts';
 import { listOutcomes } from '../store/outcomes.ts';
 import type { Outcome } from '../store/outcomes.ts';
@@ -18,12 +19,9 @@ import { checkOpen, emitTables, noteQuarantined, quarantineBudget, runExclusive,
 import type { Call, CallOptions, Engine } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
 
-/** Rows of a list when the caller names no number. */
-const PAGE_ROWS = 100;
-
 /** Rows that were set aside because the server, the local schema or a resolver refused them. */
 export interface Quarantine {
-  /** In order of table and key. Never waits for an operation. */
+  /** In order of table and key, 100 rows unless `limit` says otherwise. Never waits for an operation. Rejects with `invalid_argument`. */
   list(page?: Partial<QuarantinePage>): Promise<readonly QuarantinedRow[]>;
   /** One row, or `null` when it is not set aside any more. */
   get(key: QuarantineKey): Promise<QuarantinedRow | null>;
@@ -38,7 +36,7 @@ export interface Quarantine {
 
 /** What became of local writes. */
 export interface Outcomes {
-  /** Oldest first. */
+  /** Oldest first, 100 unless `limit` says otherwise. Rejects with `invalid_argument`. */
   list(page?: {
     readonly table?: string;
     readonly key?: string;
@@ -49,19 +47,21 @@ export interface Outcomes {
 
 export function quarantineOf(engine: Engine): Quarantine {
   return {
-    list: (page = {}) =>
-      runRead(engine, 'quarantine', () => listQuarantined(engine.driver, checkOpen(engine), { limit: PAGE_ROWS, ...page })),
-    get: (key) => runRead(engine, 'quarantine', () => loadQuarantined(engine.driver, checkOpen(engine), key)),
+    list: (page = {}) => runRead(engine, 'quarantine', () => listQuarantined(engine.driver, checkOpen(engine), checkPage(page))),
+    get: (key) => runRead(engine, 'quarantine', () => loadQuarantined(engine.driver, checkOpen(engine), storedKey(key))),
     retry: (key, options = {}) =>
-      runExclusive(engine, 'quarantine', options, (call) => (key === 'all' ? retryAll(call) : retryOne(call, key))),
-    discard: (key, options = {}) => runExclusive(engine, 'quarantine', options, (call) => discardOne(call, key)),
+      runExclusive(engine, 'quarantine', options, (call) => (key === 'all' ? retryAll(call) : retryOne(call, storedKey(key)))),
+    discard: (key, options = {}) => runExclusive(engine, 'quarantine', options, (call) => discardOne(call, storedKey(key))),
   };
+}
+
+function storedKey({ table, key }: QuarantineKey): QuarantineKey {
+  return { table: storedTableName(table), key };
 }
 
 export function outcomesOf(engine: Engine): Outcomes {
   return {
-    list: (page = {}) =>
-      runRead(engine, 'quarantine', () => listOutcomes(engine.driver, checkOpen(engine), { limit: PAGE_ROWS, ...page })),
+    list: (page = {}) => runRead(engine, 'quarantine', () => listOutcomes(engine.driver, checkOpen(engine), checkPage(page))),
   };
 }
 
@@ -72,14 +72,18 @@ async function retryOne(call: Call, key: QuarantineKey): Promise<number> {
   return report(call, (await unlessConstraint(retry)) ?? NOTHING_RELEASED);
 }
 
+/** Passes over the whole list until one releases nothing: a row that fits now may make room for one that was tried before it. */
 async function retryAll(call: Call): Promise<number> {
-  const { driver } = call.engine;
   let released = 0;
   for (;;) {
-    const rows = await listQuarantined(driver, call.schema, { limit: PAGE_ROWS });
-    if (rows.length === 0) return released;
     const before = released;
-    for (const row of rows) released += await retryOne(call, row);
+    let after: QuarantineKey | undefined;
+    do {
+      const page = checkPage<Partial<QuarantinePage>>(after === undefined ? {} : { after });
+      const rows = await listQuarantined(call.engine.driver, call.schema, page);
+      for (const row of rows) released += await retryOne(call, row);
+      after = rows.at(-1);
+    } while (after !== undefined);
     if (released === before) return released;
   }
 }
@@ -118,9 +122,7 @@ export function discardedRows(
   engine: Engine,
   page: { readonly limit?: number; readonly offset?: number },
 ): Promise<readonly DiscardedRow[]> {
-  return runRead(engine, 'discarded', () =>
-    listDiscarded(engine.driver, checkOpen(engine), { limit: PAGE_ROWS, offset: 0, ...page }),
-  );
+  return runRead(engine, 'discarded', () => listDiscarded(engine.driver, checkOpen(engine), { offset: 0, ...checkPage(page) }));
 }
 
 export function forgetDiscarded(engine: Engine, options: CallOptions): Promise<void> {
