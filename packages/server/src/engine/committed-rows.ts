@@ -2,10 +2,11 @@ import { SyncError } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
 import { chooseBlockRange } from '../rules/block-range.ts';
-import type { BlockLengths, BlockRange } from '../rules/block-range.ts';
+import type { BlockLengths, BlockRange, BlockSlice } from '../rules/block-range.ts';
 import { loadActorFacts } from '../store/actor-facts.ts';
-import { copyBlockSlices } from '../store/block-copy.ts';
+import { copyBlockSlices, cutBlockSlices } from '../store/block-copy.ts';
 import { loadCommittedBlocks } from '../store/committed-blocks.ts';
+import type { CommittedBlock } from '../store/committed-blocks.ts';
 import { copyCommittedBlocks } from '../store/reading.sql.ts';
 import { checkActor } from './actor-check.ts';
 import type { Reservation } from './byte-budget.ts';
@@ -59,24 +60,7 @@ async function readPage(
     ctx.options.maxBytesPerCommittedBundleChunk,
     reservation,
   );
-  const [first] = range.slices;
-  const last = range.slices.at(-1);
-  const rows =
-    first === undefined || last === undefined
-      ? []
-      : await copyBlockSlices(
-          tx,
-          copyCommittedBlocks(ctx.names, {
-            scopePk,
-            bundleSeq: input.bundleSeq,
-            first: first.firstRowOrdinal,
-            last: last.firstRowOrdinal,
-          }),
-          found.blocks.filter(
-            (block) => block.firstRowOrdinal >= first.firstRowOrdinal && block.firstRowOrdinal <= last.firstRowOrdinal,
-          ),
-          range.slices,
-        );
+  const rows = await readSlices(ctx, tx, { scopePk, bundleSeq: input.bundleSeq }, found.blocks, range.slices);
   const nextRowOrdinal = range.rowCount === 0 ? (input.afterRowOrdinal ?? 0n) : BigInt(startRowOrdinal + range.rowCount - 1);
   const hasMore = range.rowCount > 0 && startRowOrdinal + range.rowCount < found.rowCount;
   const closing = encodeText(`],"next_row_ordinal":${nextRowOrdinal.toString()},"has_more":${String(hasMore)}}`);
@@ -85,6 +69,26 @@ async function readPage(
   const durationMs = performance.now() - startedAt;
   ctx.emit({ name: 'committedRowsPage', bundles: 1, rows: range.rowCount, bytes: range.byteCount, durationMs });
   return body;
+}
+
+/** The bytes of the slices; of a small bundle they are here already. */
+async function readSlices(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  bundle: { readonly scopePk: string; readonly bundleSeq: bigint },
+  blocks: readonly CommittedBlock[],
+  slices: readonly BlockSlice[],
+): Promise<readonly Uint8Array[]> {
+  const [first] = slices;
+  const last = slices.at(-1);
+  if (first === undefined || last === undefined) return [];
+  const wanted = blocks.filter(
+    ({ firstRowOrdinal }) => firstRowOrdinal >= first.firstRowOrdinal && firstRowOrdinal <= last.firstRowOrdinal,
+  );
+  const texts = wanted.flatMap(({ rowTexts }) => (rowTexts === undefined ? [] : [encodeText(rowTexts)]));
+  if (texts.length === wanted.length) return cutBlockSlices(texts, wanted, slices);
+  const range = { ...bundle, first: first.firstRowOrdinal, last: last.firstRowOrdinal };
+  return copyBlockSlices(tx, copyCommittedBlocks(ctx.names, range), wanted, slices);
 }
 
 /** While memory is short, the page is cut to what could be had, but it holds one row at least. */

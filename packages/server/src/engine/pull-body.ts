@@ -52,6 +52,11 @@ export async function openPullBody(ctx: SyncContext, tx: PgTransaction, input: P
     const chunks = await openLargeBundle(ctx, tx, { ...input, bundleSeq: page.range.firstSeq, opening, closing });
     return toOpened({ byteLength: Number(page.byteCount), chunks, release });
   }
+  if (page.bundleTexts !== undefined) {
+    const small = createBufferedBody([opening, encodeText(page.bundleTexts), closing], release);
+    reservation.shrinkTo(small.byteLength);
+    return toOpened(small);
+  }
   const seqRange = { scopePk: input.scopePk, ...page.range };
   if (page.isCurrentShape && page.byteCount >= STREAMED_BYTES_MIN) {
     return openStreamedPage(copyTexts(tx, copyPullBundles(ctx.names, seqRange)), { ...input, opening, closing });

@@ -1,8 +1,10 @@
 import type { PgRow, PgTransaction } from '../ports/postgres.ts';
+import { bindStatement } from '../rules/bound-statement.ts';
 import type { ScopeLineage } from '../rules/lineage-scope.ts';
 import type { SourceKind, SourceLineage } from '../rules/lineage-source.ts';
 import { insertScopeIfAbsent, insertSourceBinding, lockActorFacts, selectActorFacts } from './actor-facts.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
+import { runStatements } from './run-statements.ts';
 
 /** The scope as this transaction sees it. */
 export interface ScopeFacts {
@@ -26,10 +28,13 @@ interface ActorIds {
   readonly sourceId: string;
 }
 
-/** Reads without any lock. */
-export async function loadActorFacts(tx: Pick<PgTransaction, 'query'>, m: MetadataNames, actor: ActorIds): Promise<ActorFacts> {
-  const { rows } = await tx.query(selectActorFacts(m), [actor.scopeId, actor.sourceId]);
-  return readActorFacts(rows[0]);
+/** Reads without any lock, in the round trip of BEGIN if it is the first thing that a transaction does. */
+export async function loadActorFacts(tx: PgTransaction, m: MetadataNames, actor: ActorIds): Promise<ActorFacts> {
+  const statement = bindStatement((bind) =>
+    selectActorFacts(m, { scopeId: bind('text', actor.scopeId), sourceId: bind('text', actor.sourceId) }),
+  );
+  const [facts] = await runStatements(tx, [statement]);
+  return readActorFacts(facts?.rows[0]);
 }
 
 /** Makes the scope if it is new, then reads it under its row lock. */

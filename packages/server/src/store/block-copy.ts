@@ -32,29 +32,55 @@ export async function copyBlockSlices(
   sql: string,
   blocks: readonly BlockLengths[],
   slices: readonly BlockSlice[],
-): Promise<Uint8Array[]> {
-  const windows = toWindows(blocks, slices);
-  const parts: Uint8Array[] = [];
-  let position = 0;
-  let current = 0;
-  let missing = 0;
-  for (const window of windows) missing += window.end - window.start;
-  for await (const chunk of copyTexts(tx, sql)) {
-    for (let window = windows[current]; window !== undefined; window = windows[current]) {
-      const from = Math.max(window.start, position);
-      const to = Math.min(window.end, position + chunk.byteLength);
-      if (from < to) {
-        if (from === window.start && current > 0) parts.push(COMMA);
-        parts.push(chunk.subarray(from - position, to - position));
-        missing -= to - from;
-      }
-      if (to < window.end) break;
-      current += 1;
-    }
-    position += chunk.byteLength;
+): Promise<readonly Uint8Array[]> {
+  const cutter = new BlockCutter(blocks, slices);
+  for await (const chunk of copyTexts(tx, sql)) cutter.add(chunk);
+  return cutter.finish();
+}
+
+/** {@link copyBlockSlices} of blocks that are in memory. */
+export function cutBlockSlices(
+  texts: readonly Uint8Array[],
+  blocks: readonly BlockLengths[],
+  slices: readonly BlockSlice[],
+): readonly Uint8Array[] {
+  const cutter = new BlockCutter(blocks, slices);
+  for (const text of texts) cutter.add(text);
+  return cutter.finish();
+}
+
+/** Keeps the bytes of slices out of the bytes of their blocks. */
+class BlockCutter {
+  readonly #windows: readonly ByteWindow[];
+  readonly #parts: Uint8Array[] = [];
+  #position = 0;
+  #current = 0;
+  #missing = 0;
+
+  constructor(blocks: readonly BlockLengths[], slices: readonly BlockSlice[]) {
+    this.#windows = toWindows(blocks, slices);
+    for (const window of this.#windows) this.#missing += window.end - window.start;
   }
-  if (missing !== 0) throw new Error('the stored blocks are shorter than their lengths say');
-  return parts;
+
+  add(chunk: Uint8Array): void {
+    for (let window = this.#windows[this.#current]; window !== undefined; window = this.#windows[this.#current]) {
+      const from = Math.max(window.start, this.#position);
+      const to = Math.min(window.end, this.#position + chunk.byteLength);
+      if (from < to) {
+        if (from === window.start && this.#current > 0) this.#parts.push(COMMA);
+        this.#parts.push(chunk.subarray(from - this.#position, to - this.#position));
+        this.#missing -= to - from;
+      }
+      if (this.#position + chunk.byteLength < window.end) break;
+      this.#current += 1;
+    }
+    this.#position += chunk.byteLength;
+  }
+
+  finish(): readonly Uint8Array[] {
+    if (this.#missing !== 0) throw new Error('the stored blocks are shorter than their lengths say');
+    return this.#parts;
+  }
 }
 
 const COMMA = new Uint8Array([0x2c]);

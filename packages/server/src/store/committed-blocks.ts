@@ -11,13 +11,18 @@ export interface CommittedBlocksRequest {
   readonly rowCountMax: number;
 }
 
+export interface CommittedBlock extends BlockLengths {
+  /** The rows; `undefined` unless the bundle is small. */
+  readonly rowTexts: string | undefined;
+}
+
 export interface CommittedBlocks {
   /** JSON text of the answer up to its rows. */
   readonly opening: string;
   /** Rows of the whole bundle. */
   readonly rowCount: number;
   /** Blocks that hold the wanted rows, in order. */
-  readonly blocks: readonly BlockLengths[];
+  readonly blocks: readonly CommittedBlock[];
 }
 
 const INT4_MAX = 2_147_483_647;
@@ -37,10 +42,14 @@ export async function loadCommittedBlocks(
   ]);
   const [opening, rowCount] = rows[0] ?? [];
   if (typeof opening !== 'string') return undefined;
-  const blocks: BlockLengths[] = [];
-  for (const [, , firstRowOrdinal, rowLengths] of rows) {
+  const blocks: CommittedBlock[] = [];
+  for (const [, , firstRowOrdinal, rowLengths, rowTexts] of rows) {
     if (typeof firstRowOrdinal !== 'string' || typeof rowLengths !== 'string') continue;
-    blocks.push({ firstRowOrdinal: Number(firstRowOrdinal), rowLengths: parseInt4Array(rowLengths) });
+    blocks.push({
+      firstRowOrdinal: Number(firstRowOrdinal),
+      rowLengths: parseInt4Array(rowLengths),
+      rowTexts: rowTexts ?? undefined,
+    });
   }
   return { opening, rowCount: Number(rowCount), blocks };
 }

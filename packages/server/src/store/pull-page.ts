@@ -22,9 +22,18 @@ export interface PullPage {
   readonly byteCount: bigint;
   /** Every row can be sent as it is stored. */
   readonly isCurrentShape: boolean;
+  /** The bundles as ready JSON, commas between them included; `undefined` unless they are small. */
+  readonly bundleTexts: string | undefined;
 }
 
-const EMPTY_PAGE: PullPage = { range: undefined, bundleCount: 0, rowCount: 0n, byteCount: 0n, isCurrentShape: true };
+const EMPTY_PAGE: PullPage = {
+  range: undefined,
+  bundleCount: 0,
+  rowCount: 0n,
+  byteCount: 0n,
+  isCurrentShape: true,
+  bundleTexts: undefined,
+};
 
 export async function loadPullPage(tx: PgTransaction, m: MetadataNames, request: PullPageRequest): Promise<PullPage> {
   const { rows } = await tx.query(selectPullPage(m), [
@@ -35,7 +44,7 @@ export async function loadPullPage(tx: PgTransaction, m: MetadataNames, request:
     String(request.byteCountMax),
     request.currentShapeKeys,
   ]);
-  const [firstSeq, lastSeq, bundleCount, rowCount, byteCount, isCurrentShape] = rows[0] ?? [];
+  const [firstSeq, lastSeq, bundleCount, rowCount, byteCount, isCurrentShape, bundleTexts] = rows[0] ?? [];
   if (typeof firstSeq !== 'string' || typeof lastSeq !== 'string') return EMPTY_PAGE;
   return {
     range: { firstSeq: BigInt(firstSeq), lastSeq: BigInt(lastSeq) },
@@ -43,6 +52,7 @@ export async function loadPullPage(tx: PgTransaction, m: MetadataNames, request:
     rowCount: BigInt(rowCount ?? 0),
     byteCount: BigInt(byteCount ?? 0),
     isCurrentShape: isCurrentShape === 't',
+    bundleTexts: bundleTexts ?? undefined,
   };
 }
 

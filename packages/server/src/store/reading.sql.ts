@@ -4,8 +4,8 @@ import type { MetadataNames } from './metadata.sql.ts';
 
 /**
  * Chooses the bundles of one page: `$1` scope_pk, `$2` after, `$3` ceiling, `$4` bundles at most, `$5` bytes of row text at most,
- * `$6` current shape keys. The first bundle is always part of it. Returns first and last sequence, bundles, rows, bytes, and
- * whether every row is of a current shape.
+ * `$6` current shape keys. The first bundle is always part of it. Returns first and last sequence, bundles, rows, bytes, whether every
+ * row is of a current shape, and the bundles themselves if they are small: one round trip less matters there, and nowhere else.
  */
 export function selectPullPage(m: MetadataNames): string {
   return `
@@ -21,13 +21,26 @@ WITH candidate AS (
   SELECT min(bundle_seq) AS first_seq, max(bundle_seq) AS last_seq, count(*) AS bundles, sum(row_count) AS row_total, sum(wire_bytes) AS bytes
   FROM candidate WHERE position = 1 OR page_bytes <= $5
 )
-SELECT first_seq, last_seq, bundles, row_total, bytes,
-  NOT EXISTS (
+SELECT first_seq, last_seq, bundles, row_total, bytes, is_current,
+  CASE WHEN is_current AND bytes <= ${String(SMALL_READ_BYTES)} AND bundles <= ${String(SMALL_READ_BUNDLES)} THEN (
+    SELECT string_agg(${bundleOpeningPiece('page.first_seq')}||COALESCE(k.row_texts,'')||COALESCE(${BUNDLE_CLOSING_PIECE},''), ''
+      ORDER BY b.bundle_seq, k.first_row_ordinal)
+    FROM ${m.bundle} b LEFT JOIN ${m.bundleBlock} k ON k.scope_pk = b.scope_pk AND k.bundle_seq = b.bundle_seq
+    WHERE b.scope_pk = $1 AND b.bundle_seq BETWEEN page.first_seq AND page.last_seq
+  ) END
+FROM (
+  SELECT page.*, NOT EXISTS (
     SELECT FROM ${m.bundleBlock} k
     WHERE k.scope_pk = $1 AND k.bundle_seq BETWEEN page.first_seq AND page.last_seq AND NOT k.shape_keys <@ $6::text[]
-  )
-FROM page`;
+  ) AS is_current FROM page
+) page`;
 }
+
+/** Bytes of row text up to which rows travel as a value, with what is asked about them; COPY costs a round trip more and then less. */
+const SMALL_READ_BYTES = 65_536;
+
+/** Each adds the members around its rows to such a value. */
+const SMALL_READ_BUNDLES = 100;
 
 export interface SeqRange {
   readonly scopePk: string;
@@ -41,6 +54,14 @@ const BUNDLE_OPENING =
   `||',"row_count":'||b.row_count||',"bundle_hash":"'||b.bundle_hash||'"'` +
   `||CASE WHEN b.canonical_request_hash<>'' THEN ',"canonical_request_hash":"'||b.canonical_request_hash||'"' ELSE '' END||',"rows":['`;
 
+/** What stands before the block `k` of the bundle `b` on a page that begins with the bundle `firstSeq`, an SQL expression. */
+function bundleOpeningPiece(firstSeq: string): string {
+  return `CASE WHEN COALESCE(k.first_row_ordinal,0)=0 THEN CASE WHEN b.bundle_seq=${firstSeq} THEN '' ELSE ',' END||${BUNDLE_OPENING} ELSE ',' END`;
+}
+
+/** What stands behind the block `k`; NULL unless it is the last one of the bundle `b`. */
+const BUNDLE_CLOSING_PIECE = `CASE WHEN k.first_row_ordinal IS NULL OR k.first_row_ordinal+k.row_count=b.row_count THEN ']}' END`;
+
 /**
  * The bundles of a page as ready JSON, commas between them included. What surrounds a block is a column of its own: joined to it, every
  * block would be copied once more.
@@ -48,8 +69,7 @@ const BUNDLE_OPENING =
 export function copyPullBundles(m: MetadataNames, range: SeqRange): string {
   const first = range.firstSeq.toString();
   return copyTextsOut(
-    `SELECT CASE WHEN COALESCE(k.first_row_ordinal,0)=0 THEN CASE WHEN b.bundle_seq=${first} THEN '' ELSE ',' END||${BUNDLE_OPENING} ELSE ',' END,` +
-      `k.row_texts,CASE WHEN k.first_row_ordinal IS NULL OR k.first_row_ordinal+k.row_count=b.row_count THEN ']}' END` +
+    `SELECT ${bundleOpeningPiece(first)},k.row_texts,${BUNDLE_CLOSING_PIECE}` +
       ` FROM ${m.bundle} b LEFT JOIN ${m.bundleBlock} k ON k.scope_pk=b.scope_pk AND k.bundle_seq=b.bundle_seq` +
       ` WHERE b.scope_pk=${BigInt(range.scopePk).toString()} AND b.bundle_seq BETWEEN ${first} AND ${range.lastSeq.toString()}` +
       ` ORDER BY b.bundle_seq, k.first_row_ordinal`,
@@ -93,13 +113,14 @@ export function selectBundleOpening(m: MetadataNames): string {
 
 /**
  * `$1` scope_pk, `$2` sequence, `$3` first ordinal wanted, `$4` last ordinal wanted. Header of the bundle as opening members, its
- * row count, and one row per block of the range with its lengths; one row with NULLs when the range is empty.
+ * row count, and one row per block of the range with its lengths, and its texts if the bundle is small; one row with NULLs when the
+ * range is empty.
  */
 export function selectCommittedBlocks(m: MetadataNames): string {
   return `
 SELECT '{"bundle_seq":'||b.bundle_seq||',"source_id":'||pg_catalog.to_json(b.source_id)::text||',"source_bundle_id":'||b.source_bundle_id
   ||',"row_count":'||b.row_count||',"bundle_hash":"'||b.bundle_hash||'","canonical_request_hash":"'||b.canonical_request_hash||'","rows":[',
-  b.row_count, k.first_row_ordinal, k.row_lengths
+  b.row_count, k.first_row_ordinal, k.row_lengths, CASE WHEN b.wire_bytes <= ${String(SMALL_READ_BYTES)} THEN k.row_texts END
 FROM ${m.bundle} b
 LEFT JOIN ${m.bundleBlock} k ON k.scope_pk = b.scope_pk AND k.bundle_seq = b.bundle_seq AND k.first_row_ordinal <= $4
   AND k.first_row_ordinal >= (
