@@ -9,11 +9,16 @@ const FALLBACK_ORIGIN = 'http://localhost';
 export function toWebRequest(req: IncomingMessage, path: string | undefined, signal: AbortSignal): Request {
   const method = req.method ?? 'GET';
   const headers = toHeaders(req.rawHeaders);
-  if (BODILESS_METHODS.has(method)) return new Request(toUrl(req, path), { method, headers, signal });
+  if (BODILESS_METHODS.has(method) || hasEmptyBody(req)) return new Request(toUrl(req, path), { method, headers, signal });
   // Leaving the body early must not destroy the socket: the answer has to go out on it.
   const body = toByteStream(req.iterator({ destroyOnReturn: false }), () => {});
   const init: RequestInit & { readonly duplex: 'half' } = { method, headers, signal, body, duplex: 'half' };
   return new Request(toUrl(req, path), init);
+}
+
+/** A stream for nothing would cost more than the rest of a short request. */
+function hasEmptyBody({ headers }: IncomingMessage): boolean {
+  return headers['content-length'] === '0' && headers['transfer-encoding'] === undefined;
 }
 
 /** The path is appended, not resolved: `//other/path` must not become a host. */
