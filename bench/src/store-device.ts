@@ -18,14 +18,8 @@ import { storeCommittedRemote } from '../../packages/client/src/store/outbox.ts'
 import { replayCommittedBundle } from '../../packages/client/src/store/replay.ts';
 import { applySnapshot } from '../../packages/client/src/store/snapshot-apply.ts';
 import { stageSnapshotChunk } from '../../packages/client/src/store/snapshot-stage.ts';
-import {
-  completeStageFile,
-  createStageFile,
-  largestPayload,
-  removeStageFile,
-  stageRowsInFile,
-  type StagePlace,
-} from '../../packages/client/src/store/stage-file.ts';
+import { StageFileWriter } from '../../packages/client/src/store/stage-file-writer.ts';
+import { createStageFile, removeStageFile, type StagePlace } from '../../packages/client/src/store/stage-file.ts';
 import { SQLITE_TABLE } from './baselines.ts';
 import type { BenchRow } from './bench-rows.ts';
 import { encodeWirePayload } from './wire-push.ts';
@@ -130,18 +124,16 @@ export class StoreDevice {
   /** Reads, checks and stages the chunks of a snapshot, each in a transaction of its own. */
   async stageSnapshot(chunks: readonly string[], place: StagePlace): Promise<void> {
     if (place === 'file' && !(await createStageFile(this.driver, this.#stageFile(), this.#schema))) throw new Error('no stage');
+    const writer = place === 'file' ? new StageFileWriter(this.driver, this.#schema) : null;
     let staged = 0;
-    let payloadBytesMax = 0;
     for (const chunk of chunks) {
-      const { rows } = await readSnapshotChunk(bodyOf(chunk), this.#schema, 4 * 1024 * 1024);
+      const { rows, rowCount } = await readSnapshotChunk(bodyOf(chunk), this.#schema, 4 * 1024 * 1024, writer);
       const after = BigInt(staged);
-      if (place === 'file') await this.driver.transaction('deferred', (tx) => stageRowsInFile(tx, this.#schema, rows));
+      if (writer !== null) await writer.endChunk(rows);
       else await this.driver.transaction('immediate', (tx) => stageSnapshotChunk(tx, SNAPSHOT_ID, after, rows));
-      payloadBytesMax = largestPayload(rows, payloadBytesMax);
-      staged += rows.length;
+      staged += rowCount;
     }
-    if (place === 'database') return;
-    await completeStageFile(this.driver, { snapshotId: SNAPSHOT_ID, rowCount: BigInt(staged) }, payloadBytesMax);
+    await writer?.complete({ snapshotId: SNAPSHOT_ID, rowCount: BigInt(staged) });
   }
 
   async applySnapshot(rowCount: number, place: StagePlace): Promise<void> {

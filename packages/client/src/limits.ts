@@ -12,6 +12,10 @@ export const PUSH_BYTES_MAX = 16 * 1024 * 1024;
 export const DOWNLOAD_LIMIT = 1000;
 /** (option) Rows of one snapshot chunk. */
 export const SNAPSHOT_CHUNK_ROWS = 1000;
+/** The same where rows are staged as they arrive: fewer requests, and memory holds {@link STAGE_PAGE_ROWS} of them. */
+export const SNAPSHOT_FILE_CHUNK_ROWS = 5000;
+/** Rows of a snapshot that are held before they are written to the stage file: longer-lived garbage costs tens of megabytes. */
+export const STAGE_PAGE_ROWS = 200;
 /** (option) Bytes of one snapshot chunk. */
 export const SNAPSHOT_CHUNK_BYTES = 4 * 1024 * 1024;
 /** (option) Staged rows applied by one statement. */

@@ -9,6 +9,7 @@ import type { Clock, Random } from '../ports/clock.ts';
 import { platformConnectivity } from '../ports/connectivity.ts';
 import type { Connectivity } from '../ports/connectivity.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
+import { SNAPSHOT_FILE_CHUNK_ROWS } from '../limits.ts';
 import type { OwnershipLock } from '../ports/lock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { PlatformPorts } from '../ports/platform.ts';
@@ -145,8 +146,10 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
   resolveLoopOptions(automatic);
   const transitionWrites = resolveChoice(options.transitionWrites, ['capture', 'reject'], 'transitionWrites');
   const numbers = resolveNumbers(options);
+  const snapshotStage = resolveChoice(options.snapshotStage, ['file', 'database'], 'snapshotStage');
   return {
     ...numbers,
+    ...chunkRows(options, snapshotStage),
     driver: options.driver,
     baseUrl: resolveBaseUrl(options.baseUrl),
     headers: options.headers,
@@ -163,13 +166,19 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
     onConflict: options.onConflict ?? null,
     pullWithPending: resolveChoice(options.pullWithPending, ['rebase', 'reject'], 'pullWithPending'),
     onScopeLost: resolveChoice(options.onScopeLost, ['fail', 'reseed'], 'onScopeLost'),
-    snapshotStage: resolveChoice(options.snapshotStage, ['file', 'database'], 'snapshotStage'),
+    snapshotStage,
     ownership: resolveChoice(options.ownership, ['reject', 'wait'], 'ownership'),
     retryPolicy: resolveRetryPolicy(options.retryPolicy),
     capacityRetryPolicy: resolveCapacityPolicy(options.snapshotCapacityRetryPolicy),
     automatic,
     ports: resolvePorts(options.ports ?? {}, options.driver.platform ?? {}),
   };
+}
+
+/** Chunks that are never held whole may be larger. */
+function chunkRows({ snapshotChunkRows, driver }: SyncClientOptions, stage: 'file' | 'database'): Partial<NumberOptions> {
+  const isInFile = stage === 'file' && driver.platform?.stageFile !== undefined;
+  return isInFile && snapshotChunkRows === undefined ? { snapshotChunkRows: SNAPSHOT_FILE_CHUNK_ROWS } : {};
 }
 
 function resolvePorts(ports: ClientPorts, platform: PlatformPorts): ResolvedOptions['ports'] {

@@ -17,7 +17,7 @@ import {
 } from '../http/requests.ts';
 import type { RequestSpec, SourceReplacement } from '../http/requests.ts';
 import { readSnapshotChunk } from '../http/snapshot-chunk.ts';
-import type { SnapshotChunk } from '../http/snapshot-chunk.ts';
+import type { RowPages, SnapshotChunk } from '../http/snapshot-chunk.ts';
 import { CONTROL_BODY_BYTES_MAX, SESSION_DELETE_TIMEOUT_MS } from '../limits.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { saveServerSuccessor } from '../store/session-notes.ts';
@@ -66,20 +66,21 @@ function sessionError(refusal: Refusal, replacement: SourceReplacement | null): 
   }
 }
 
-/** Fetches one chunk. `afterRowOrdinal` = rows received so far. */
+/** Fetches one chunk. `afterRowOrdinal` = rows received so far; `pages` takes its rows as they arrive. */
 export async function fetchSnapshotChunk(
   call: Call,
   capabilities: ServerCapabilities,
   sourceId: string,
   snapshotId: string,
   afterRowOrdinal: number,
+  pages: RowPages | null,
 ): Promise<SnapshotChunk> {
   const { rows, bytes } = capabilities.snapshotChunk;
   const spec = snapshotChunkRequest({ snapshotId, afterRowOrdinal, maxRows: rows, maxBytes: bytes });
   const bytesMax = bytes + rows + CONTROL_BODY_BYTES_MAX;
   const rowBytesMax = capabilities.limits.maxBytesPerSnapshotRow;
   const reply = await askServer(call, spec, { sourceId, capabilities, bytesMax }, (body) =>
-    readSnapshotChunk(body, call.schema, rowBytesMax),
+    readSnapshotChunk(body, call.schema, rowBytesMax, pages),
   );
   if (reply.kind === 'ok') return reply.value;
   throw chunkError(reply.refusal, bytes);

@@ -1,7 +1,7 @@
 import { isSyncError } from '@oversync/protocol';
 
 import type { SourceReplacement } from '../http/requests.ts';
-import type { SnapshotChunk } from '../http/snapshot-chunk.ts';
+import type { RowPages, SnapshotChunk } from '../http/snapshot-chunk.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkSnapshotChunk, checkSnapshotEnd } from '../rules/snapshot-checks.ts';
@@ -9,7 +9,7 @@ import type { StagedSession } from '../store/client-state.ts';
 import { loadSnapshotNote, saveSnapshotNote } from '../store/session-notes.ts';
 import type { SnapshotKind, SnapshotSessionNote } from '../store/session-notes.ts';
 import { clearSnapshotStage, stageSnapshotChunk } from '../store/snapshot-stage.ts';
-import { completeStageFile, largestPayload, stageRowsInFile } from '../store/stage-file.ts';
+import { StageFileWriter } from '../store/stage-file-writer.ts';
 import type { StagePlace } from '../store/stage-file.ts';
 import { translatingFaults, withTransaction } from '../store/transaction.ts';
 import { emitProgress } from './engine.ts';
@@ -121,40 +121,44 @@ interface StageProgress {
   readonly place: StagePlace;
   rowCount: number;
   byteCount: bigint;
-  /** Only of rows in the file: the database can be asked. */
-  payloadBytesMax: number;
 }
 
 async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSessionNote): Promise<StagePlace> {
-  const progress: StageProgress = { ...(await beginStage(call, note)), payloadBytesMax: 0 };
+  const progress: StageProgress = await beginStage(call, note);
   if (progress.rowCount > 0 && BigInt(progress.rowCount) === note.rowCount) {
     checkSnapshotEnd(note, progress);
     return progress.place;
   }
+  const writer = progress.place === 'file' ? new StageFileWriter(stepDriver(call.engine, 'stage'), call.schema) : null;
   reportStaging(call, note, progress);
-  let coming: Promise<SnapshotChunk> | null = requestChunk(call, plan, note, progress.rowCount);
+  let coming: Promise<SnapshotChunk> | null = requestChunk(call, plan, note, progress.rowCount, writer);
   while (coming !== null) {
     const chunk: SnapshotChunk = await coming;
     checkChunk(plan, note, progress, chunk);
-    coming = chunk.hasMore ? requestChunk(call, plan, note, chunk.nextRowOrdinal) : null;
+    if (writer !== null) await translatingFaults(call.operation, () => writer.endChunk(chunk.rows));
+    coming = chunk.hasMore ? requestChunk(call, plan, note, chunk.nextRowOrdinal, writer) : null;
     await storeChunk(call, note, progress, chunk);
     reportStaging(call, note, progress);
   }
   checkSnapshotEnd(note, progress);
-  if (progress.place === 'file') {
-    await translatingFaults(call.operation, () => completeStageFile(call.engine.driver, note, progress.payloadBytesMax));
-  }
+  if (writer !== null) await translatingFaults(call.operation, () => writer.complete(note));
   return progress.place;
 }
 
-/** The request runs while the chunk before it is stored; a failure is seen when its turn comes. */
+/**
+ * The request runs while the chunk before it is stored; a failure is seen when its turn comes. Rows for the file are stored as they
+ * arrive: should the chunk be refused at its end, so is the whole stage.
+ */
 function requestChunk(
   call: Call,
   plan: SnapshotPlan,
   note: SnapshotSessionNote,
   afterRowOrdinal: number,
+  pages: RowPages | null,
 ): Promise<SnapshotChunk> {
-  const chunk = fetchSnapshotChunk(call, plan.capabilities, plan.sourceId, note.snapshotId, afterRowOrdinal);
+  const chunk = translatingFaults(call.operation, () =>
+    fetchSnapshotChunk(call, plan.capabilities, plan.sourceId, note.snapshotId, afterRowOrdinal, pages),
+  );
   chunk.catch(() => undefined);
   return chunk;
 }
@@ -171,24 +175,19 @@ function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: Sta
       rowsMax: plan.capabilities.snapshotChunk.rows,
       bytesMax: plan.capabilities.snapshotChunk.bytes,
     },
-    { ...chunk, rowCount: chunk.rows.length },
+    chunk,
   );
 }
 
 async function storeChunk(call: Call, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): Promise<void> {
-  const { rows } = chunk;
   const stagedByteCount = progress.byteCount + BigInt(chunk.byteCount);
-  const driver = stepDriver(call.engine, 'stage');
-  if (progress.place === 'file') {
-    await translatingFaults(call.operation, () => driver.transaction('deferred', (tx) => stageRowsInFile(tx, call.schema, rows)));
-    progress.payloadBytesMax = largestPayload(rows, progress.payloadBytesMax);
-  } else {
-    await withTransaction(driver, call.operation, async (tx) => {
-      await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), rows);
+  if (progress.place === 'database') {
+    await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
+      await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), chunk.rows);
       await saveSnapshotNote(tx, { ...note, stagedByteCount });
     });
   }
-  progress.rowCount += rows.length;
+  progress.rowCount += chunk.rowCount;
   progress.byteCount = stagedByteCount;
 }
 

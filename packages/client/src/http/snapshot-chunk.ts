@@ -11,6 +11,9 @@ import { SnapshotRows } from './snapshot-rows.ts';
 export interface SnapshotChunk {
   readonly snapshotId: string;
   readonly snapshotBundleSeq: bigint;
+  /** All rows of the chunk, those handed over before included. */
+  readonly rowCount: number;
+  /** Those that have not been handed over. */
   readonly rows: readonly CheckedRow[];
   readonly nextRowOrdinal: number;
   readonly hasMore: boolean;
@@ -20,8 +23,22 @@ export interface SnapshotChunk {
   readonly measuredByteCount: number;
 }
 
+/** Takes the rows of a chunk before all of it has arrived, so that memory holds a few of them. */
+export interface RowPages {
+  readonly rowsMax: number;
+  /** An attempt to read the chunk begins; what an earlier one has handed over is void. */
+  begin(): Promise<void>;
+  take(rows: readonly CheckedRow[]): Promise<void>;
+}
+
 /** Reads a chunk. Exactly the six members of the contract: the chunk is a closed shape. `rowBytesMax` bounds the text of each row. */
-export async function readSnapshotChunk(body: BodyReader, schema: LocalSchema, rowBytesMax: number): Promise<SnapshotChunk> {
+export async function readSnapshotChunk(
+  body: BodyReader,
+  schema: LocalSchema,
+  rowBytesMax: number,
+  pages: RowPages | null = null,
+): Promise<SnapshotChunk> {
+  await pages?.begin();
   const cursor = new JsonCursor(body);
   const rows = new SnapshotRows(schema, rowBytesMax);
   const chunk: { -readonly [K in keyof SnapshotChunk]?: SnapshotChunk[K] } = {};
@@ -32,30 +49,39 @@ export async function readSnapshotChunk(body: BodyReader, schema: LocalSchema, r
     else if (name === 'next_row_ordinal') chunk.nextRowOrdinal = await readCount(cursor);
     else if (name === 'has_more') chunk.hasMore = await readBoolean(cursor);
     else if (name === 'byte_count') chunk.byteCount = await readCount(cursor);
-    else if (name === 'rows') chunk.rows = await readRows(cursor, rows, rowBytesMax);
+    else if (name === 'rows') chunk.rows = await readRows(cursor, rows, rowBytesMax, pages);
     else throw violation('row_shape');
   });
   await cursor.expectEnd();
   // Only rows and the id can hold characters of several bytes, so nobody has to count the bytes of each row.
   const extraBytes = body.byteCount - cursor.charCount - (utf8Length(idText) - idText.length);
+  chunk.rowCount = rows.rowCount;
   chunk.measuredByteCount = rows.charCount + extraBytes;
   return complete(chunk);
 }
 
-async function readRows(cursor: JsonCursor, rows: SnapshotRows, charsMax: number): Promise<readonly CheckedRow[]> {
+async function readRows(
+  cursor: JsonCursor,
+  rows: SnapshotRows,
+  charsMax: number,
+  pages: RowPages | null,
+): Promise<readonly CheckedRow[]> {
+  const rowsMax = pages?.rowsMax ?? Number.POSITIVE_INFINITY;
   if ((await cursor.peek()) !== '[') throw violation('row_shape');
   await cursor.expect('[');
   if (await cursor.accept(']')) return rows.rows;
   const scan = (text: string, start: number): number => rows.scan(text, start);
-  do if (!cursor.scanned(scan, charsMax)) await readElement(cursor, charsMax, rows);
-  while (cursor.bufferedDelimiter(']') ?? (await cursor.delimiter(']')));
+  do {
+    if (!cursor.scanned(scan, charsMax)) await readElement(cursor, charsMax, rows);
+    if (rows.rows.length >= rowsMax) await pages?.take(rows.take());
+  } while (cursor.bufferedDelimiter(']') ?? (await cursor.delimiter(']')));
   return rows.rows;
 }
 
 function complete(chunk: Partial<SnapshotChunk>): SnapshotChunk {
-  const { snapshotId, snapshotBundleSeq, rows, nextRowOrdinal, hasMore, byteCount, measuredByteCount } = chunk;
+  const { snapshotId, snapshotBundleSeq, rowCount, rows, nextRowOrdinal, hasMore, byteCount, measuredByteCount } = chunk;
   if (snapshotId === undefined || snapshotBundleSeq === undefined) throw violation('identity');
-  if (rows === undefined || measuredByteCount === undefined) throw violation('row_shape');
+  if (rows === undefined || rowCount === undefined || measuredByteCount === undefined) throw violation('row_shape');
   if (nextRowOrdinal === undefined || hasMore === undefined || byteCount === undefined) throw violation('row_shape');
-  return { snapshotId, snapshotBundleSeq, rows, nextRowOrdinal, hasMore, byteCount, measuredByteCount };
+  return { snapshotId, snapshotBundleSeq, rowCount, rows, nextRowOrdinal, hasMore, byteCount, measuredByteCount };
 }

@@ -7,7 +7,9 @@ import { violation } from './row-text.ts';
 
 /** The rows of one chunk, and how many UTF-16 units they take as they stand in the body. */
 export class SnapshotRows implements ElementReader {
-  readonly rows: CheckedRow[] = [];
+  /** Those read since the last `take`. */
+  rows: CheckedRow[] = [];
+  rowCount = 0;
   charCount = 0;
   readonly #reader: CheckedRowReader;
   readonly #rowBytesMax: number;
@@ -18,6 +20,13 @@ export class SnapshotRows implements ElementReader {
   constructor(schema: LocalSchema, rowBytesMax: number) {
     this.#reader = new CheckedRowReader(schema, 'snapshot');
     this.#rowBytesMax = rowBytesMax;
+  }
+
+  /** Hands the rows over. */
+  take(): readonly CheckedRow[] {
+    const { rows } = this;
+    this.rows = [];
+    return rows;
   }
 
   scan(text: string, start: number): number {
@@ -36,6 +45,7 @@ export class SnapshotRows implements ElementReader {
   #count(text: string, start: number, end: number): void {
     const length = end - start;
     this.charCount += length;
+    this.rowCount += 1;
     if (length * BYTES_PER_UNIT_MAX <= this.#rowBytesMax || length > this.#rowBytesMax) return;
     if (isLongerThan(text.slice(start, end), this.#rowBytesMax)) throw violation('count');
   }

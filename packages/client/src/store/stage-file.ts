@@ -1,21 +1,15 @@
 import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
 import type { StageFile } from '../ports/stage-file.ts';
-import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
-import { isLongerThan, utf8Length } from '../rules/utf8-length.ts';
 import { bigintColumn, countColumn, textColumn } from './columns.ts';
-import { insertRows } from './insert-rows.ts';
 import {
   ATTACH_STAGE,
   COMPLETED_STAGE,
-  COMPLETE_STAGE,
   DETACH_STAGE,
-  FLUSH_STAGE,
   IS_STAGE_ATTACHED,
   STAGED_NAMES,
   STAGE_SETTINGS,
   createStageSql,
-  stagedRowsSql,
 } from './stage-file.sql.ts';
 
 /** Where a snapshot is staged: in `_sync_snapshot_stage`, or in a file of its own. */
@@ -70,36 +64,6 @@ export async function openStageFile(
   }
   await removeStageFile(driver, file);
   return false;
-}
-
-/** Stages rows that follow those staged before. Must run in a transaction. */
-export async function stageRowsInFile(tx: SqliteTx, schema: LocalSchema, rows: readonly CheckedRow[]): Promise<void> {
-  for (let start = 0; start < rows.length;) {
-    const name = rows[start]?.table ?? '';
-    let end = start + 1;
-    while (rows[end]?.table === name) end += 1;
-    const into = `INSERT INTO ${stagedRowsSql(schema.tablesByName.get(name)?.order ?? -1)}(key_json, row_version, payload)`;
-    await insertRows(
-      tx,
-      into,
-      3,
-      rows.slice(start, end).map((row) => [row.keyJson, row.rowVersion, row.payload]),
-    );
-    start = end;
-  }
-}
-
-/** The larger of `known` and the bytes of the largest payload. */
-export function largestPayload(rows: readonly CheckedRow[], known: number): number {
-  let largest = known;
-  for (const { payload } of rows) if (payload !== null && isLongerThan(payload, largest)) largest = utf8Length(payload);
-  return largest;
-}
-
-/** Says that every row is there. From here on the file survives a crash, of the machine as well. */
-export async function completeStageFile(driver: SqliteDriver, facts: StagedFacts, payloadBytesMax: number): Promise<void> {
-  await driver.exec(FLUSH_STAGE);
-  await driver.run(COMPLETE_STAGE, [facts.snapshotId, facts.rowCount, BigInt(payloadBytesMax)]);
 }
 
 /** What the attached file says; `null` unless it is complete and of this snapshot. */
