@@ -1,11 +1,15 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 
+import { createSyncServer } from '../create-sync-server.ts';
+import { HEALTH_CACHE_MS, HEALTH_TIMEOUT_MS } from '../limits.ts';
+import type { Postgres } from '../ports/postgres.ts';
 import { openTestServer } from '../test-server.ts';
 import type { TestServer } from '../test-server.ts';
 
 let target: TestServer | undefined;
 afterEach(async () => {
   await target?.close();
+  target = undefined;
 });
 
 test('[P9] a pool that is busy to its last connection is healthy while its transactions get answers', async () => {
@@ -22,6 +26,30 @@ test('[P9] a pool that is busy to its last connection is healthy while its trans
   await counting.transaction({ isolation: 'read committed' }, async () => {
     expect(await health()).toBe(200);
   });
+});
+
+test('[P9] a database that does not answer at all is unhealthy, and is not asked again while a question is open', async () => {
+  let questions = 0;
+  const silent: Postgres = {
+    features: { concurrentTransactions: true },
+    query: () => {
+      questions += 1;
+      return new Promise<never>(() => {});
+    },
+    transaction: () => new Promise<never>(() => {}),
+  };
+  const server = createSyncServer({ database: silent, registeredTables: [], resolveActor: () => null });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  try {
+    for (let round = 0; round < 3; round += 1) {
+      const answer = server.ops.fetch(new Request('http://host.test/health'));
+      await vi.advanceTimersByTimeAsync(HEALTH_TIMEOUT_MS + HEALTH_CACHE_MS);
+      expect((await answer).status).toBe(503);
+    }
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(questions).toBe(1);
 });
 
 test('[P9] many questions at once ask the database once', async () => {

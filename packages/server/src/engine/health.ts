@@ -38,6 +38,8 @@ export class Health {
   readonly #db: ObservedPostgres;
   #last: Check | undefined;
   #running: Promise<Check> | undefined;
+  /** A question that has no answer yet: another one would only take another connection of the pool. */
+  #question: Promise<boolean> | undefined;
 
   constructor(ctx: SyncContext, db: ObservedPostgres, counters: CountedEvents) {
     this.#ctx = ctx;
@@ -109,16 +111,24 @@ export class Health {
     return this.#running;
   }
 
+  async #askOnce(): Promise<boolean> {
+    try {
+      await this.#db.query('SELECT 1');
+      return true;
+    } catch {
+      return false;
+    } finally {
+      this.#question = undefined;
+    }
+  }
+
   async #askDatabase(): Promise<Check> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const timeout = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), HEALTH_TIMEOUT_MS);
     });
-    const question = this.#db.query('SELECT 1').then(
-      () => true,
-      () => false,
-    );
-    const hasAnswered = await Promise.race([question, timeout]);
+    this.#question ??= this.#askOnce();
+    const hasAnswered = await Promise.race([this.#question, timeout]);
     clearTimeout(timer);
     const isReachable = hasAnswered || this.#db.silentMs < HEALTH_SILENCE_MS;
     // A pool that did not find a moment for one SELECT is not asked for figures.

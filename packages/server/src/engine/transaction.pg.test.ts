@@ -104,7 +104,7 @@ test('a read is one frozen view that cannot write', async () => {
   });
 });
 
-test.each(['40001', '40P01', '55P03', '57014', '57P01', '08006', '53300', '53200'])(
+test.each(['40001', '40P01', '55P03', '57014', '57P01', '08006', '53300', '53200', '25P03', '25P04'])(
   '[E2] %s is tried again, then a 503 with Retry-After',
   async (sqlState) => {
     const { ctx, events } = createContext();

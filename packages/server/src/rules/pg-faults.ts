@@ -1,7 +1,10 @@
 import type { PgFault } from '../ports/postgres.ts';
 
-/** Serialization failure, deadlock, lock time-out, cancelled by a time-out, a prepared statement that somebody has thrown away. */
-const TRANSIENT_STATES: ReadonlySet<string> = new Set(['40001', '40P01', '55P03', '57014', '26000']);
+/**
+ * Serialization failure, deadlock, lock time-out, cancelled by a time-out, a prepared statement that somebody has thrown away, and
+ * the time-outs of the host's own for idle and for whole transactions, which end the connection.
+ */
+const TRANSIENT_STATES: ReadonlySet<string> = new Set(['40001', '40P01', '55P03', '57014', '26000', '25P03', '25P04']);
 
 /** Lost connections, resources exhausted, server going down or not yet up. */
 const TRANSIENT_PREFIXES = ['08', '53', '57P0'] as const;
