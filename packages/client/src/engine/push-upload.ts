@@ -1,15 +1,15 @@
 import { SyncError, isSyncError, parseCommitReply, parsePushChunkReply } from '@oversync/protocol';
 import type { PushChunkReply } from '@oversync/protocol';
 
-import { sleep } from '../http/exchange.ts';
+import { encodeText, sleep } from '../http/exchange.ts';
 import { readJsonBody } from '../http/request-reply.ts';
 import type { Reply } from '../http/request-reply.ts';
-import { commitPushRequest, pushChunkRequest } from '../http/requests.ts';
+import { commitPushRequest, encodedChunkRequest, pushChunkText } from '../http/requests.ts';
+import type { EncodedBody } from '../http/requests.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkChunkReply, checkCommitIdentity } from '../rules/push-checks.ts';
 import { attemptsAllowed, backoffDelayMs } from '../rules/retry.ts';
 import { loadOutboxChunk } from '../store/outbox.ts';
-import type { OutboxChunk } from '../store/store-types.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
 import { reachPoint } from './fault-points.ts';
@@ -55,12 +55,21 @@ async function waitBeforeCreate(call: Call, error: SyncError, attempt: number): 
 }
 
 async function attemptUpload(upload: Upload, resumed: OpenSession | null): Promise<StepOutcome<Committed>> {
-  const created = resumed === null ? await createSession(upload) : ({ kind: 'next', value: resumed } as const);
-  if (created.kind !== 'next') return created;
-  const session = created.value;
-  if ('state' in session) return { kind: 'next', value: session };
+  const source = new ChunkSource(upload, resumed?.nextOrdinal ?? 0);
   try {
-    const uploaded = await uploadChunks(upload, session);
+    const created = resumed === null ? await createSession(upload) : ({ kind: 'next', value: resumed } as const);
+    if (created.kind !== 'next') return created;
+    const session = created.value;
+    if ('state' in session) return { kind: 'next', value: session };
+    return await uploadAndCommit(upload, session, source);
+  } finally {
+    await source.settle();
+  }
+}
+
+async function uploadAndCommit(upload: Upload, session: OpenSession, source: ChunkSource): Promise<StepOutcome<Committed>> {
+  try {
+    const uploaded = await uploadChunks(upload, session, source);
     const step = uploaded.kind === 'next' ? await commit(upload, session.pushId) : uploaded;
     await settleSession(upload, session.pushId, step.kind === 'ended' ? 'retire' : 'forget');
     return step;
@@ -77,31 +86,31 @@ function isTransportFault(error: SyncError): boolean {
   );
 }
 
-async function uploadChunks(upload: Upload, session: OpenSession): Promise<StepOutcome<null>> {
+async function uploadChunks(upload: Upload, session: OpenSession, source: ChunkSource): Promise<StepOutcome<null>> {
   const { outbox } = upload;
-  const source = new ChunkSource(upload, session.nextOrdinal);
-  try {
-    for (let ordinal = session.nextOrdinal; ordinal < outbox.rowCount;) {
-      report(upload, ordinal);
-      const chunk = await source.take();
-      if (chunk.rowCount === 0) throw new SyncError('outbox_corrupt', { details: { rule: 'row_count' } });
-      const sending = uploadChunk(upload, session.pushId, ordinal, chunk);
-      if (chunk.nextOrdinal < outbox.rowCount) source.load(chunk.nextOrdinal);
-      const step = await sending;
-      if (step.kind !== 'next') return step;
-      ordinal = chunk.nextOrdinal;
-    }
-  } finally {
-    await source.settle();
+  report(upload, session.nextOrdinal);
+  for (let ordinal = session.nextOrdinal; ordinal < outbox.rowCount;) {
+    const { body, nextOrdinal } = await source.take();
+    if (nextOrdinal === ordinal) throw new SyncError('outbox_corrupt', { details: { rule: 'row_count' } });
+    const sending = uploadChunk(upload, session.pushId, nextOrdinal, body);
+    if (nextOrdinal < outbox.rowCount) source.load(nextOrdinal);
+    const step = await sending;
+    if (step.kind !== 'next') return step;
+    ordinal = nextOrdinal;
+    report(upload, ordinal);
   }
-  report(upload, outbox.rowCount);
   return { kind: 'next', value: null };
 }
 
-/** One chunk ahead: it is read while the one before it is on its way. Its failure is seen when its turn comes. */
+interface EncodedChunk {
+  readonly body: EncodedBody;
+  readonly nextOrdinal: number;
+}
+
+/** One chunk ahead: it is read and encoded while the request before it is on its way. Its failure is seen when its turn comes. */
 class ChunkSource {
   readonly #upload: Upload;
-  #coming: Promise<OutboxChunk>;
+  #coming: Promise<EncodedChunk>;
 
   constructor(upload: Upload, ordinal: number) {
     this.#upload = upload;
@@ -112,7 +121,7 @@ class ChunkSource {
     this.#coming = this.#read(ordinal);
   }
 
-  take(): Promise<OutboxChunk> {
+  take(): Promise<EncodedChunk> {
     return this.#coming;
   }
 
@@ -121,10 +130,17 @@ class ChunkSource {
     await this.#coming.catch(() => undefined);
   }
 
-  #read(ordinal: number): Promise<OutboxChunk> {
-    const chunk = loadOutboxChunk(this.#upload.call.engine.driver, ordinal, chunkBounds(this.#upload));
+  #read(ordinal: number): Promise<EncodedChunk> {
+    const chunk = this.#encode(ordinal);
     chunk.catch(() => undefined);
     return chunk;
+  }
+
+  async #encode(ordinal: number): Promise<EncodedChunk> {
+    const { call, capabilities } = this.#upload;
+    const { rowsText, nextOrdinal } = await loadOutboxChunk(call.engine.driver, ordinal, chunkBounds(this.#upload));
+    const acceptsGzip = capabilities.features.has('gzip_request_bodies');
+    return { body: await encodeText(call.engine.http, pushChunkText(ordinal, rowsText), acceptsGzip), nextOrdinal };
   }
 }
 
@@ -142,14 +158,14 @@ function chunkBounds({ call, capabilities }: Upload): { readonly rowsMax: number
   };
 }
 
-async function uploadChunk(upload: Upload, pushId: string, startOrdinal: number, chunk: OutboxChunk): Promise<StepOutcome<null>> {
+async function uploadChunk(upload: Upload, pushId: string, nextOrdinal: number, body: EncodedBody): Promise<StepOutcome<null>> {
   const { call, capabilities, outbox } = upload;
-  const spec = pushChunkRequest(pushId, startOrdinal, [chunk.rowsText]);
-  const reply: Reply<PushChunkReply> = await askServer(call, spec, { sourceId: outbox.sourceId, capabilities }, async (body) =>
-    parsePushChunkReply(await readJsonBody(body)),
+  const spec = encodedChunkRequest(pushId, body);
+  const reply: Reply<PushChunkReply> = await askServer(call, spec, { sourceId: outbox.sourceId, capabilities }, async (answer) =>
+    parsePushChunkReply(await readJsonBody(answer)),
   );
   if (reply.kind === 'ok') {
-    checkChunkReply(pushId, chunk.nextOrdinal, reply.value);
+    checkChunkReply(pushId, nextOrdinal, reply.value);
     return { kind: 'next', value: null };
   }
   const hadArrived = reply.attempts > 1 && reply.refusal.serverCode === 'push_chunk_out_of_order';

@@ -4,7 +4,7 @@ import { GZIP_REQUEST_BYTES_MIN } from '../limits.ts';
 import type { Clock, Random } from '../ports/clock.ts';
 import type { GzipBytes, HttpTransport } from '../ports/transport.ts';
 import type { CapacityRetryPolicy, RetryPolicy } from '../rules/retry.ts';
-import type { RequestOperation, RequestSpec } from './requests.ts';
+import type { EncodedBody, RequestOperation, RequestSpec } from './requests.ts';
 import { requestUrl } from './requests.ts';
 
 /** What `headers` is told about the request it makes credentials for. */
@@ -69,15 +69,15 @@ export async function sendRequest(http: HttpContext, spec: RequestSpec, options:
   return sendOnce(http, spec, options, body, true);
 }
 
-interface EncodedBody {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly isGzip: boolean;
+async function encodeBody(http: HttpContext, spec: RequestSpec, options: SendOptions): Promise<EncodedBody | null> {
+  if (spec.encodedBody !== undefined) return spec.encodedBody;
+  return spec.body === null ? null : encodeText(http, spec.body, options.acceptsGzip === true);
 }
 
-async function encodeBody(http: HttpContext, spec: RequestSpec, options: SendOptions): Promise<EncodedBody | null> {
-  if (spec.body === null) return null;
-  const bytes = new TextEncoder().encode(spec.body);
-  if (options.acceptsGzip !== true || bytes.byteLength < GZIP_REQUEST_BYTES_MIN) return { bytes, isGzip: false };
+/** The bytes of a request body, compressed where that pays and the server inflates them. */
+export async function encodeText(http: HttpContext, text: string, acceptsGzip: boolean): Promise<EncodedBody> {
+  const bytes = new TextEncoder().encode(text);
+  if (!acceptsGzip || bytes.byteLength < GZIP_REQUEST_BYTES_MIN) return { bytes, isGzip: false };
   return { bytes: await http.gzip(bytes), isGzip: true };
 }
 

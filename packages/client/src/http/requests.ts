@@ -18,6 +18,12 @@ export type RequestOperation =
   | 'verify'
   | 'verify_rows';
 
+/** A request body as it goes out. */
+export interface EncodedBody {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly isGzip: boolean;
+}
+
 /** One request as data: everything but credentials, source id and base URL. */
 export interface RequestSpec {
   readonly operation: RequestOperation;
@@ -25,8 +31,10 @@ export interface RequestSpec {
   /** Path segments below the base URL, not yet escaped. */
   readonly path: readonly string[];
   readonly query: readonly (readonly [name: string, value: string])[];
-  /** JSON text, or `null` for a request without a body. */
+  /** JSON text, or `null` for a request without one. */
   readonly body: string | null;
+  /** The body instead of `body`, where it was encoded ahead. */
+  readonly encodedBody?: EncodedBody;
   /** True where a server works for minutes before it answers (commit, snapshot creation). */
   readonly isBulk: boolean;
 }
@@ -66,8 +74,18 @@ export function createPushSessionRequest(args: PushSessionCreateArgs): RequestSp
 
 /** `POST /sync/push-sessions/{push_id}/chunks` (protocol.md 8.3). `rowTexts` are ready JSON objects. */
 export function pushChunkRequest(pushId: string, startRowOrdinal: number, rowTexts: readonly string[]): RequestSpec {
-  const body = `{"start_row_ordinal":${startRowOrdinal},"rows":[${rowTexts.join(',')}]}`;
-  return spec({ operation: 'push_session_chunk', method: 'POST', path: ['sync', 'push-sessions', pushId, 'chunks'], body });
+  return spec({ ...encodedChunkRequest(pushId), body: pushChunkText(startRowOrdinal, rowTexts.join(',')) });
+}
+
+/** The same with a body of {@link pushChunkText} that was encoded ahead. */
+export function encodedChunkRequest(pushId: string, encodedBody?: EncodedBody): RequestSpec {
+  const parts = { operation: 'push_session_chunk', method: 'POST', path: ['sync', 'push-sessions', pushId, 'chunks'] } as const;
+  return spec(encodedBody === undefined ? parts : { ...parts, encodedBody });
+}
+
+/** Body of a chunk. `rowsText` is ready JSON objects joined with commas. */
+export function pushChunkText(startRowOrdinal: number, rowsText: string): string {
+  return `{"start_row_ordinal":${startRowOrdinal},"rows":[${rowsText}]}`;
 }
 
 /** `POST /sync/push-sessions/{push_id}/commit` (protocol.md 8.4). */
