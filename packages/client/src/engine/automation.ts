@@ -50,6 +50,7 @@ export class Automation {
         changes: this.changes,
         managedTables: () => this.#managedTables(),
         attachments: this.attachments,
+        localData: resolved.localData,
       }),
       options: resolved,
       clock: ports.clock,

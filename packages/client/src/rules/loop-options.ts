@@ -19,6 +19,8 @@ export interface LoopOptions {
   readonly uploadMaxDelayMs: number;
   /** The loop attaches this user itself; without it, it waits for an explicit `attach`. */
   readonly userId: string | null;
+  /** What becomes of unsent local rows when the loop attaches and the server has rows already; as the option of `attach`. */
+  readonly localData: 'replace' | 'merge';
   /** Answer recovery states with a rebuild or a new attach. */
   readonly autoRecover: boolean;
 }

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { describe, expect, it } from 'vitest';
 import {
   encodeErrorBody,
@@ -166,5 +168,21 @@ describe('encodeErrorBody', () => {
     const body = encodeErrorBody(new SyncError('pull_failed', { message: `x${'😀'.repeat(1000)}` }));
     expect(byteLength(body)).toBeLessThan(3000);
     expect(stringifyJson(body)).not.toContain('\\ud83d');
+  });
+});
+
+describe('what a console shows', () => {
+  const nested = [{ code: 'key_count', table: 'users', references: ['a -> b'] }];
+
+  it('of a wrong set-up everything that is wrong', () => {
+    const shown = inspect(new SyncError('config_invalid', { operation: 'open', details: { violations: nested } }));
+    expect(shown).toContain("code: 'key_count'");
+    expect(shown).toContain("'a -> b'");
+    expect(shown).toContain('errors.test.ts');
+  });
+
+  it('of other errors what it shows of any error, so that no row gets into a log by depth', () => {
+    const conflict = { key: { id: 'k' }, server_row: { name: 'a name' } };
+    expect(inspect(new SyncError('push_conflict', { details: { conflict } }))).not.toContain('a name');
   });
 });

@@ -14,6 +14,14 @@ export interface SyncErrorOptions {
   readonly cause?: unknown;
 }
 
+const INSPECT: unique symbol = Symbol.for('nodejs.util.inspect.custom');
+
+/** Errors about a set-up: their details are names from the configuration, never rows. */
+const SETUP_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['config_invalid', 'table_contract_mismatch']);
+
+/** Deep enough for the lists in `details`, which hold flat objects with lists of names. */
+const INSPECT_DEPTH = 5;
+
 const NO_DETAILS: Readonly<Record<string, unknown>> = Object.freeze({});
 
 /** Two codes stand for situations that differ in what helps. */
@@ -56,6 +64,12 @@ export class SyncError extends Error {
     this.recovery = recoveryOf(code, this.details);
     this.retryable = this.recovery === 'retry';
     this.retryAfterMs = options.retryAfterMs;
+  }
+
+  /** What `console.log` shows under Node, Bun and Deno: of a wrong set-up everything that is wrong, instead of `[Object]`. */
+  [INSPECT](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
+    const depth = SETUP_CODES.has(this.code) ? { depth: INSPECT_DEPTH } : {};
+    return inspect(this, { ...options, ...depth, customInspect: false });
   }
 }
 

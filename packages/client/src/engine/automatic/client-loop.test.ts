@@ -157,6 +157,23 @@ describe('background loop of a client', () => {
     await device.client.close();
   });
 
+  test.each([
+    ['replace', ['peer'], ['mine']],
+    ['merge', ['mine', 'peer'], []],
+  ] as const)('[T25] the loop attaches its user with localData %s', async (localData, expected, setAside) => {
+    const { server, clock, device } = await scene({}, false);
+    server.write([user('peer')]);
+    await insertUser(device, 'mine');
+    device.client.start({ userId: 'user-1', localData, backoffJitterRatio: 0 });
+    await clock.advance(1000);
+    expect(userIds(device)).toEqual(expected);
+    expect(Object.keys(server.rowsOf('users')).toSorted()).toEqual(expected);
+    expect((await device.client.discardedRows()).map(({ key }) => key)).toEqual(setAside);
+    const startWith = (options: object): unknown => Reflect.apply(device.client.start, device.client, [options]);
+    expect(() => startWith({ localData: 'ask' })).toThrow(expect.objectContaining({ details: { option: 'localData' } }));
+    await device.client.close();
+  });
+
   test('[T107] an explicit call that respects the pause does nothing', async () => {
     const { server, device, requests } = await scene();
     await insertUser(device, 'a');

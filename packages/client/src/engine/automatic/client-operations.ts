@@ -4,6 +4,7 @@ import { openWatchStream } from '../../http/watch-stream.ts';
 import { CONTROL_BODY_BYTES_MAX } from '../../limits.ts';
 import { loadClientState } from '../../store/client-state.ts';
 import { runAttach } from '../attach.ts';
+import type { LocalDataPolicy } from '../attach.ts';
 import { checkOpen, runExclusive, runRead } from '../engine.ts';
 import type { Call, Engine } from '../engine.ts';
 import { fetchCapabilities } from '../server-requests.ts';
@@ -20,6 +21,8 @@ export interface ClientOperationsSetup {
   readonly changes: TableChanges;
   readonly managedTables: () => readonly string[];
   readonly attachments: AttachmentLog;
+  /** What an attach of the loop does with unsent rows. */
+  readonly localData: LocalDataPolicy;
 }
 
 /** Remembers what the application itself attached and detached. */
@@ -60,7 +63,7 @@ export function createLoopOperations(setup: ClientOperationsSetup): LoopOperatio
     onLocalWrite: (listener) => onLocalWrite(setup, listener),
     onProgress: (listener) => onProgress(engine, listener),
     attach: async (userId, signal) => {
-      const result = await runExclusive(engine, 'attach', waiting(signal), (call) => runAttach(call, userId, 'replace'));
+      const result = await runExclusive(engine, 'attach', waiting(signal), (call) => runAttach(call, userId, setup.localData));
       if (result.status === 'connected') return { status: 'connected' };
       return { status: 'retry_later', retryAfterMs: result.retryAfterSeconds * 1000 };
     },

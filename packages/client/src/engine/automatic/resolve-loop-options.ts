@@ -30,6 +30,7 @@ const DEFAULTS: LoopOptions = {
   uploadDebounceMs: UPLOAD_DEBOUNCE_MS,
   uploadMaxDelayMs: UPLOAD_DELAY_MAX_MS,
   userId: null,
+  localData: 'replace',
   autoRecover: true,
 };
 
@@ -55,6 +56,7 @@ export function resolveLoopOptions(...given: readonly AutomaticOptions[]): LoopO
   for (const name of Object.keys(options)) check(Object.hasOwn(DEFAULTS, name), name);
   for (const { name, min, atMost } of DURATIONS) checkDuration(options, name, min, atMost);
   check(options.bundleChangeWatchMode === 'off' || options.bundleChangeWatchMode === 'auto', 'bundleChangeWatchMode');
+  check(options.localData === 'replace' || options.localData === 'merge', 'localData');
   check(typeof options.pauseWhenHidden === 'boolean', 'pauseWhenHidden');
   check(typeof options.autoRecover === 'boolean', 'autoRecover');
   check(isRatio(options.backoffJitterRatio), 'backoffJitterRatio');
