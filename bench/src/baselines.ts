@@ -4,9 +4,10 @@ import { pipeline } from 'node:stream/promises';
 import type { Pool } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 
-import type { BenchRow } from './bench-rows.ts';
+import { type BenchRow, makeBenchRows } from './bench-rows.ts';
 import { type AnyCase, defineCase } from './harness/benchmark.ts';
 import type { Sandbox } from './harness/sandbox.ts';
+import { selectBenchRows } from './sql-rows.ts';
 
 /** Rows that one statement sends to PostgreSQL while a baseline is prepared. */
 const LOAD_BATCH_ROWS = 5000;
@@ -66,6 +67,41 @@ export async function rawCopyAndInsert(sandbox: Sandbox, rows: readonly BenchRow
       return Promise.resolve();
     },
   });
+}
+
+/** Different rows that many are made of: what a row is beside its key does not matter for the time it takes. */
+const MANY_FROM_ROWS = 10_000;
+
+/** The same for any number of rows, made by PostgreSQL on one side and row by row on the other, so that no process holds all of them. */
+export async function rawCopyAndInsertMany(sandbox: Sandbox, count: number): Promise<AnyCase> {
+  const pool = sandbox.connect(await sandbox.createDatabase());
+  await pool.query(`CREATE UNLOGGED TABLE raw_source AS ${selectBenchRows(count)}`);
+  const few = makeBenchRows(Math.min(count, MANY_FROM_ROWS)).map(toSqliteValues);
+  return defineCase({
+    name: 'raw COPY TO + prepared SQLite inserts',
+    isRaw: true,
+    prepare: () => Promise.resolve(createDevice(sandbox.newFile('raw'))),
+    run: async (device) => {
+      await readByCopy(pool);
+      insertMany(device, few, count);
+    },
+    finish: (device) => {
+      sandbox.noteFile('plain table', Number(device.prepare('PRAGMA page_count').get()?.['page_count']) * SQLITE_PAGE_BYTES);
+      device.close();
+      return Promise.resolve();
+    },
+  });
+}
+
+function insertMany(device: DatabaseSync, few: readonly (string | number | bigint)[][], count: number): void {
+  const insert = device.prepare(SQLITE_INSERT);
+  device.exec('BEGIN IMMEDIATE');
+  for (let index = 0; index < count; index += 1) {
+    const values = few[index % few.length] ?? [];
+    values[0] = `${String(index).padStart(8, '0')}${String(values[0]).slice(8)}`;
+    insert.run(...values);
+  }
+  device.exec('COMMIT');
 }
 
 /** Opens a new file with the table of a device and no triggers. */

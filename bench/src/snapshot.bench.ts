@@ -4,7 +4,8 @@ import { makeBenchRow } from './bench-rows.ts';
 import { type BenchServer, startBenchServer } from './harness/bench-server.ts';
 import { type AnyCase, type Benchmark, defineCase } from './harness/benchmark.ts';
 import type { Sandbox } from './harness/sandbox.ts';
-import { BENCH_ROW_COLUMNS, selectBenchRows } from './sql-rows.ts';
+import { fillScope } from './filled-scope.ts';
+import { BENCH_ROW_COLUMNS } from './sql-rows.ts';
 import { encodeWirePush, WireSource } from './wire-push.ts';
 
 /** Pushed rows get numbers beyond those that SQL makes. */
@@ -42,28 +43,6 @@ export const snapshot: Benchmark = {
     ];
   },
 };
-
-/**
- * Puts rows and their versions into the only scope by SQL, which takes seconds where pushes of a million rows would take minutes. They
- * look as if the first bundle had written them.
- */
-async function fillScope(pool: Pool, rows: number): Promise<void> {
-  const { rows: triggers } = await pool.query<{ name: string; enable: string }>(
-    `SELECT quote_ident(tgname) AS name, CASE tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END AS enable
-     FROM pg_trigger WHERE tgrelid = 'business.places'::regclass AND NOT tgisinternal`,
-  );
-  await pool.query(`CREATE UNLOGGED TABLE raw_source AS ${selectBenchRows(rows)}`);
-  await pool.query('CREATE TABLE raw_target (LIKE business.places INCLUDING INDEXES)');
-  await pool.query('ALTER TABLE business.places DISABLE TRIGGER USER');
-  await pool.query(
-    `INSERT INTO business.places (_sync_scope_id, ${BENCH_ROW_COLUMNS}) SELECT s.scope_id, r.* FROM raw_source r, sync.scope s ORDER BY r.id`,
-  );
-  for (const { name, enable } of triggers) await pool.query(`ALTER TABLE business.places ${enable} TRIGGER ${name}`);
-  await pool.query(
-    `INSERT INTO sync.row_state (scope_pk, table_id, key_bytes, version, deleted)
-     SELECT s.scope_pk, t.table_id, uuid_send(r.id), 1, false FROM raw_source r, sync.scope s, sync.registered_table t ORDER BY r.id`,
-  );
-}
 
 function rawInsertSelect(pool: Pool): AnyCase {
   return defineCase({
