@@ -10,6 +10,7 @@ import { snapshot } from './snapshot.bench.ts';
 import { serverPull } from './server-pull.bench.ts';
 import { smallPush } from './small-push.bench.ts';
 import { stages } from './stages.bench.ts';
+import { watchStreams } from './watch-streams.bench.ts';
 
 const ALL: readonly Benchmark[] = [
   push,
@@ -24,6 +25,7 @@ const ALL: readonly Benchmark[] = [
   snapshot,
   serverPull,
   latency,
+  watchStreams,
 ];
 
 /** Every benchmark by its name on the command line. */

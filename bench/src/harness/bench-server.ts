@@ -3,6 +3,14 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Child } from '../processes/ipc.ts';
 import type { Sandbox } from './sandbox.ts';
 
+const BYTES_PER_MIB = 2 ** 20;
+
+export interface MemoryUse {
+  readonly rssBytes: number;
+  /** Heap and buffers that are referenced. */
+  readonly usedBytes: number;
+}
+
 /** The server under test, and what is needed to talk to it. */
 export interface BenchServer {
   readonly url: string;
@@ -11,8 +19,10 @@ export interface BenchServer {
   newUser(): Promise<{ readonly user: string; readonly token: string }>;
   /** Runs `work` and returns the longest time, in milliseconds, for which the event loop of the server did nothing else. */
   measureLoopDelay(work: () => Promise<unknown>): Promise<number>;
-  /** Resident memory of the server now, after a collection. */
-  readRssBytes(): Promise<number>;
+  /** Event streams of `node:http` in the process of the server, which stay open and do nothing; returns their URL. */
+  startPlainStreams(): Promise<string>;
+  /** Memory of the server now, after a collection. */
+  readMemory(): Promise<MemoryUse>;
   /** A device in a process of its own, opened on a new file. */
   openDevice(token: string): Promise<Child>;
 }
@@ -26,6 +36,8 @@ export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
     await server.stop();
   });
   const url = String(await server.call('url'));
+  const readMemory = async (): Promise<MemoryUse> => (await server.call('memory')) as MemoryUse;
+  sandbox.noteFact('server after its start', `${Math.round((await readMemory()).rssBytes / BYTES_PER_MIB)} MiB resident`);
   return {
     url,
     databaseUrl,
@@ -38,7 +50,8 @@ export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
       await work();
       return server.time('stopLoopDelay');
     },
-    readRssBytes: async () => Number(await server.call('rssBytes')),
+    startPlainStreams: async () => String(await server.call('startPlainStreams')),
+    readMemory,
     openDevice: async (token) => {
       const device = await Child.start('client-process.ts', [], 'client', sandbox);
       await device.call('open', { file: sandbox.newFile('device'), serverUrl: url, token });

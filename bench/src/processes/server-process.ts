@@ -1,4 +1,5 @@
 /** The server of a benchmark in a process of its own, so that its memory is its own and both cores are used. */
+import { createServer } from 'node:http';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 import { useExternalPostgres } from '@oversync/dev-postgres';
@@ -23,6 +24,18 @@ const loopDelay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
 
 serveParent({
   url: () => Promise.resolve(server.url),
+  startPlainStreams: () =>
+    new Promise<string>((resolve, reject) => {
+      const plain = createServer((_request, response) => {
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+        response.write(': connected\n\n');
+      });
+      plain.on('error', reject);
+      plain.unref().listen(0, '127.0.0.1', () => {
+        const address = plain.address();
+        resolve(`http://127.0.0.1:${typeof address === 'object' ? address?.port : address}`);
+      });
+    }),
   startLoopDelay: () => {
     loopDelay.reset();
     loopDelay.enable();
@@ -32,9 +45,10 @@ serveParent({
     loopDelay.disable();
     return Promise.resolve(Math.max(0, loopDelay.max / NANOSECONDS_PER_MS - LOOP_RESOLUTION_MS));
   },
-  rssBytes: () => {
+  memory: () => {
     globalThis.gc?.();
-    return Promise.resolve(process.memoryUsage.rss());
+    const { rss, heapUsed, external } = process.memoryUsage();
+    return Promise.resolve({ rssBytes: rss, usedBytes: heapUsed + external });
   },
   stop: () => server.close(),
 });
