@@ -1,7 +1,7 @@
 import { PgFault } from '../ports/postgres.ts';
 import type { PgRow, PgTransaction } from '../ports/postgres.ts';
 import { planDirectPush } from '../rules/direct-push.ts';
-import { selectRowColumns } from '../rules/push-apply-sql.ts';
+import { selectRowChangers, selectRowColumns } from '../rules/push-apply-sql.ts';
 import type { TableDescription } from '../rules/table-description.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { applyTableSetting, applyTablesSetting } from '../store/capture.sql.ts';
@@ -63,13 +63,16 @@ export async function commitDirect(
       applyTableSetting(null),
       ...settleConstraints(ctx.names, staged.scopePk, input.captureToken),
       ...tables.map(selectRowColumns),
+      ...tables.map(selectRowChangers),
     ]);
     const [written, , , captures, ...columns] = results.slice(DIRECT_RESULT);
     checkRowColumns(
       tables,
       columns.map(({ rows }) => rows[0]?.[0] ?? ''),
     );
-    const isAlone = captures?.rows.length === 0;
+    // A trigger may have come since the catalog was read.
+    const hasChanger = columns.slice(tables.length).some(({ rows }) => rows[0]?.[0] !== 'f');
+    const isAlone = captures?.rows.length === 0 && !hasChanger;
     if (!isAlone) for (const table of tables) busyTables.add(table);
     const rows = readDirectRows(written?.rows[0] ?? [], push.op === 'INSERT' ? 0 : rowCount);
     if (isAlone && rows !== undefined) return rows;

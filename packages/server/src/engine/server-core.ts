@@ -252,9 +252,22 @@ export class ServerCore {
   }
 }
 
-/** Shapes that another process has recorded count too: rows of them are stored from then on. */
+/**
+ * Shapes that another process has recorded count too: rows of them are stored from then on. So does everything else that is known of a
+ * table, such as whether its triggers may change a row.
+ */
 function isSameCatalog(before: Catalog, now: Catalog): boolean {
-  return before.rowLayout === now.rowLayout && before.shapeSet === now.shapeSet && countShapes(before) === countShapes(now);
+  const isAlike =
+    before.rowLayout === now.rowLayout && before.shapeSet === now.shapeSet && countShapes(before) === countShapes(now);
+  return isAlike && describeTables(before) === describeTables(now);
+}
+
+/** Everything that a catalog says of its tables, as text to compare; the columns by name are the columns once more. */
+function describeTables({ tables }: Catalog): string {
+  return JSON.stringify([...tables.values()], (_name, value: unknown) => {
+    if (value instanceof Map) return undefined;
+    return typeof value === 'bigint' ? String(value) : value;
+  });
 }
 
 function countShapes(catalog: Catalog): number {

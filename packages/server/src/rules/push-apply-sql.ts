@@ -163,3 +163,17 @@ export function selectRowColumns(table: TableDescription): PgStatement {
       `WHERE a.attrelid=${quoteLiteral(tableRef(table))}::pg_catalog.regclass AND a.attnum>0 AND NOT a.attisdropped`,
   );
 }
+
+/**
+ * Whether anything may change a pushed row before it is stored: a BEFORE ROW trigger or a rule, of the table or of a partition. The catalog
+ * tells it too, as it was when it was read; after the rows were applied, the locks of the table keep the answer true.
+ */
+export function selectRowChangers(table: TableDescription): PgStatement {
+  const relations = `pg_catalog.pg_class c WHERE c.oid=${quoteLiteral(tableRef(table))}::pg_catalog.regclass OR c.oid IN (
+    SELECT p.relid FROM pg_catalog.pg_partition_tree(${quoteLiteral(tableRef(table))}::pg_catalog.regclass) p)`;
+  return bindStatement(
+    () =>
+      `SELECT pg_catalog.bool_or(c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid=c.oid AND NOT t.tgisinternal ` +
+      `AND t.tgtype&3=3 AND t.tgtype&20<>0 AND t.tgenabled IN ('O','A'))) FROM ${relations}`,
+  );
+}
