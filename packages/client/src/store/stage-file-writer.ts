@@ -2,7 +2,6 @@ import type { SqliteDriver, SqliteTx } from '../ports/sqlite-driver.ts';
 import { STAGE_PAGE_ROWS } from '../limits.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
-import { isLongerThan, utf8Length } from '../rules/utf8-length.ts';
 import { insertRows } from './insert-rows.ts';
 import { COMPLETE_STAGE, FLUSH_STAGE, stagedRowsSql } from './stage-file.sql.ts';
 import type { StagedFacts } from './stage-file.ts';
@@ -70,9 +69,12 @@ export class StageFileWriter {
   }
 }
 
-/** The larger of `known` and the bytes of the largest payload. */
+/** The larger of `known` and the most bytes that a payload can take: nobody counts the bytes of each for a limit that none is near. */
 function largestPayload(rows: readonly CheckedRow[], known: number): number {
   let largest = known;
-  for (const { payload } of rows) if (payload !== null && isLongerThan(payload, largest)) largest = utf8Length(payload);
+  for (const { payload } of rows) largest = Math.max(largest, (payload?.length ?? 0) * BYTES_PER_UNIT_MAX);
   return largest;
 }
+
+/** UTF-8 bytes that one UTF-16 unit takes at most. */
+const BYTES_PER_UNIT_MAX = 3;

@@ -16,7 +16,7 @@ export const IS_STAGE_ATTACHED = `SELECT 1 FROM pragma_database_list WHERE name 
  * ever written and read from front to back.
  */
 export const STAGE_SETTINGS = `PRAGMA ${STAGE_SCHEMA}.page_size = 16384; PRAGMA ${STAGE_SCHEMA}.journal_mode = MEMORY;
-PRAGMA ${STAGE_SCHEMA}.synchronous = OFF; PRAGMA ${STAGE_SCHEMA}.cache_size = -2048`;
+PRAGMA ${STAGE_SCHEMA}.synchronous = OFF; PRAGMA ${STAGE_SCHEMA}.cache_size = -512`;
 
 /** What is written next reaches the disk, together with all that was written before. */
 export const FLUSH_STAGE = `PRAGMA ${STAGE_SCHEMA}.synchronous = FULL`;
@@ -46,7 +46,7 @@ export function createStageSql(schema: LocalSchema): string {
 /** Names of the tables in their order. */
 export const STAGED_NAMES = `SELECT name FROM ${STAGE_SCHEMA}.managed ORDER BY position`;
 
-/** Snapshot id, rows, bytes of the largest payload. The row is there only when all others are. */
+/** Snapshot id, rows, bytes that no payload exceeds. The row is there only when all others are. */
 export const COMPLETE_STAGE = `INSERT INTO ${STAGE_SCHEMA}.session(snapshot_id, row_count, payload_bytes_max) VALUES (?, ?, ?)`;
 
 /** Snapshot id. */

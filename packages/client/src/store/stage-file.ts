@@ -24,6 +24,7 @@ export interface StagedFacts {
 /** What a complete stage says of itself. */
 export interface CompletedStage {
   readonly rowCount: bigint;
+  /** No payload takes more. */
   readonly payloadBytesMax: number;
 }
 
