@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import type { JsonObject } from '@oversync/protocol';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Actor, SyncContext } from './context.ts';
@@ -32,7 +32,7 @@ BEGIN
 END $$;
 CREATE TRIGGER stamp AFTER INSERT ON stamped FOR EACH ROW EXECUTE FUNCTION stamp();`;
 
-const TABLES = [...['rich', 'named', 'parent', 'child', 'stamped'].map((table) => ({ table, syncKeyColumn: 'id' }))];
+const TABLES = ['rich', 'named', 'parent', 'child', 'stamped'].map((table) => ({ table, syncKeyColumn: 'id' }));
 
 const uuid = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
 
@@ -42,10 +42,10 @@ const rarely = (refused: string, ...values: readonly (string | null)[]): fc.Arbi
 
 /** Texts of which some are refused, some changed and some kept by the type of their column. */
 const VALUES = {
-  n: fc.oneof(fc.integer({ min: 0, max: 6 }).map(String), fc.constant(null)),
+  n: fc.oneof(fc.integer({ min: 0, max: 15 }).map(String), fc.constant(null)),
   amount: rarely('99999.9996', '1', '-0.5', '12345.678', '1.23456', '1e2', null),
   free: fc.constantFrom('1.50', '0.000', '-12345678901234567890.5', null),
-  ratio: fc.constantFrom('0.1', '1e21', '-1.5e-7', '9007199254740993', null),
+  ratio: fc.constantFrom('0.1', '1e+21', '-1.5e-7', '9007199254740992', null),
   small: fc.constantFrom('0.5', '3.25', null),
   flag: fc.constantFrom('0', '1', null),
   raw: fc.constantFrom('', 'AAEC', null),
@@ -124,14 +124,17 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
         answers.push(
           await refusal(
             (async () => {
-              const pushId = await stagePush(ctx, actor, rows, { sourceBundleId });
+              const pushId = await stagePush(ctx, actor, rows, {
+                sourceBundleId,
+                chunkRows: rows.length > CHUNK_ROWS ? CHUNK_ROWS : Math.max(1, rows.length - 1),
+              });
               trips.push(await fixture.counting.measure(() => commitPush(ctx, actor, pushId)));
             })(),
           ),
         );
       }
       const [answer = {}, expected] = answers;
-      expect(answer).toEqual(expected);
+      expectEqual(answer, expected);
       if (answer['code'] === 'accepted') this.sourceBundleId = sourceBundleId;
       await this.compare();
       return { answer, roundTrips: trips[0] ?? 0 };
@@ -139,7 +142,7 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
 
     async compare(): Promise<void> {
       const [direct, stepwise] = await Promise.all(this.actors.map((actor) => readScope(fixture, actor.scopeId)));
-      expect(direct).toEqual(stepwise);
+      expectEqual(direct, stepwise);
     }
 
     async versions(table: string): Promise<ReadonlyMap<string, { readonly version: bigint; readonly isDeleted: boolean }>> {
@@ -273,6 +276,13 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
     expect(roundTrips).toBeLessThan(STEPWISE_ROUND_TRIPS);
   });
 });
+
+function expectEqual(direct: unknown, stepwise: unknown): void {
+  expect(direct).toEqual(stepwise);
+}
+
+/** Rows of a chunk. The last row of a push comes alone, because a key that stands twice in one chunk is refused there already. */
+const CHUNK_ROWS = 1000;
 
 /** Of a commit that looks at the keys before it applies anything. */
 const STEPWISE_ROUND_TRIPS = 6;
