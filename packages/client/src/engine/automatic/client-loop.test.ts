@@ -11,6 +11,7 @@ import { createTestServer, openAttachedDevice, openDevice } from '../test-device
 import type { TestDevice } from '../test-device.ts';
 import { refuse } from '../test-server.ts';
 import type { TestServer } from '../test-server.ts';
+import type { AutomaticOptions } from './resolve-loop-options.ts';
 import { WatchServer } from './test-watch-server.ts';
 
 const AUTO = { bundleChangeWatchMode: 'auto', backoffJitterRatio: 0 } as const;
@@ -169,8 +170,8 @@ describe('background loop of a client', () => {
     expect(userIds(device)).toEqual(expected);
     expect(Object.keys(server.rowsOf('users')).toSorted()).toEqual(expected);
     expect((await device.client.discardedRows()).map(({ key }) => key)).toEqual(setAside);
-    const startWith = (options: object): unknown => Reflect.apply(device.client.start, device.client, [options]);
-    expect(() => startWith({ localData: 'ask' })).toThrow(expect.objectContaining({ details: { option: 'localData' } }));
+    const wrong: AutomaticOptions = JSON.parse('{"localData": "ask"}');
+    expect(() => device.client.start(wrong)).toThrow(expect.objectContaining({ details: { option: 'localData' } }));
     await device.client.close();
   });
 
