@@ -173,7 +173,7 @@ function failCopies(db: Postgres, chunkCount: number, faults: { left: number }):
 test('a page that breaks off while it is streamed never looks whole, is not read again, and gives its memory back', async () => {
   const scope = await openScope([wideNotes(1500, 'a'), wideNotes(1500, 'b')]);
   const faults = { left: 1 };
-  const failing = await target.second({ database: failCopies(target.db, 3, faults), maxBufferedResponseBytes: 4 * 1024 * 1024 });
+  const failing = await target.second({ database: failCopies(target.db, 2, faults), maxBufferedResponseBytes: 4 * 1024 * 1024 });
   const response = await failing.fetch(createRequest('GET', '/sync/pull', { scope }));
   expect(response.status).toBe(200);
   await expect(response.text()).rejects.toThrow('broke off');
