@@ -39,6 +39,8 @@ CREATE TABLE posts (
 export interface World {
   readonly url: string;
   readonly sync: SyncServer;
+  /** For another server beside {@link World.sync}. */
+  readonly database: SyncServerOptions['database'];
   query(sql: string): Promise<readonly Record<string, unknown>[]>;
   openDevice(user: string, options?: Partial<SyncClientOptions>): Promise<Device>;
   close(): Promise<void>;
@@ -65,8 +67,9 @@ export async function openWorld(options: Partial<SyncServerOptions> = {}, extra?
   pool.on('error', () => undefined);
   await pool.query(SERVER_SCHEMA);
   if (extra !== undefined) await pool.query(extra.serverSql);
+  const postgres = createPgDatabase(pool);
   const sync = createSyncServer({
-    database: createPgDatabase(pool),
+    database: postgres,
     registeredTables: [
       { schema: 'business', table: 'users', syncKeyColumn: 'id' },
       { schema: 'business', table: 'posts', syncKeyColumn: 'id' },
@@ -87,6 +90,7 @@ export async function openWorld(options: Partial<SyncServerOptions> = {}, extra?
   return {
     url,
     sync,
+    database: postgres,
     query: async (sql) => (await pool.query<Record<string, unknown>>(sql)).rows,
     openDevice: async (user, options = {}) => {
       const device = await openDevice(url, user, options, extra);
@@ -105,7 +109,8 @@ export async function openWorld(options: Partial<SyncServerOptions> = {}, extra?
   };
 }
 
-async function listen(http: Server): Promise<string> {
+/** Resolves to the URL at which the server is reached. */
+export async function listen(http: Server): Promise<string> {
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const address = http.address();
   if (typeof address !== 'object' || address === null) throw new Error('the server has no port');

@@ -37,18 +37,18 @@ export async function pull(ctx: SyncContext, actor: Actor, input: PullInput): Pr
   let opened: OpenedBody | undefined;
   const reading = withReadTransaction(ctx, 'pull', async (tx) => {
     const read = await readPage(ctx, tx, actor, input, reservation);
-    if (read.opened.finish !== undefined) {
-      opened = read.opened;
+    if (read.finish !== undefined) {
+      opened = read;
       handOver.resolve(opened.body);
-      await finishOnce(read.opened.finish);
+      await finishOnce(read.finish);
     }
     return read;
   });
   reading.then(
-    ({ page, opened: read }) => {
+    (read) => {
       read.settle();
       handOver.resolve(read.body);
-      reportPage(ctx, page, startedAt);
+      reportPage(ctx, read.page, startedAt);
     },
     (error: unknown) => {
       if (opened === undefined) reservation.release();
@@ -79,7 +79,7 @@ async function readPage(
   actor: Actor,
   input: PullInput,
   reservation: Reservation,
-): Promise<{ readonly page: PullPage; readonly opened: OpenedBody }> {
+): Promise<OpenedBody> {
   const facts = await loadActorFacts(tx, ctx.names, actor);
   checkActor(ctx, actor, facts);
   const scope = checkScopeInitialized(facts.scope);
@@ -95,7 +95,8 @@ async function readPage(
       currentShapeKeys: listCurrentShapeKeys(catalog),
     });
   const page = await choosePage(reservation, ctx.options.maxBytesPerPullPage, choose);
-  return { page, opened: await openPullBody(ctx, tx, { scopePk: scope.scopePk, stableBundleSeq, page, catalog, reservation }) };
+  const { scopePk } = scope;
+  return openPullBody(ctx, tx, { scopePk, scopeId: actor.scopeId, stableBundleSeq, page, catalog, reservation });
 }
 
 /** While memory is short, the page is chosen again for what could be had. */

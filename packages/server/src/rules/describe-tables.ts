@@ -42,9 +42,25 @@ export function describeTable(facts: CatalogFacts, table: NormalisedTable, ident
 
 /** The published columns in their order on the wire. */
 export function describeColumns(facts: CatalogFacts, table: NormalisedTable): readonly ColumnDescription[] {
-  const published = publishedColumns(columnsOf(facts, findRoot(facts, table)), table);
+  const root = findRoot(facts, table);
+  const published = publishedColumns(columnsOf(facts, root), table);
   const jsonAsText = new Set(table.jsonAsText);
-  return published.map((column) => describeColumn(column, jsonAsText)).sort((left, right) => compareUtf16(left.name, right.name));
+  const isConstrained = findConstrained(facts, root);
+  return published
+    .map((column) => ({ ...describeColumn(column, jsonAsText), isConstrained: isConstrained(column.attributeNumber) }))
+    .sort((left, right) => compareUtf16(left.name, right.name));
+}
+
+/** Which attributes a foreign key or a unique index looks at; an expression may look at each of them. */
+function findConstrained(facts: CatalogFacts, root: RelationFact | undefined): (attributeNumber: number) => boolean {
+  const keys = facts.foreignKeys.filter((key) => key.relationOid === root?.oid);
+  const indexes = facts.indexes.filter((index) => index.relationOid === root?.oid && (index.isUnique || index.isExclusion));
+  const attributes = new Set([
+    ...keys.flatMap((key) => key.attributes),
+    ...indexes.flatMap((index) => (index.hasExpressions ? [] : index.keyAttributes)),
+  ]);
+  const hasExpressions = indexes.some((index) => index.hasExpressions);
+  return (attributeNumber) => hasExpressions || attributes.has(attributeNumber);
 }
 
 /** `columns` (default all) minus `excludeColumns` minus the scope column; the key is always published. */

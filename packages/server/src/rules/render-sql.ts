@@ -139,6 +139,13 @@ export function keyBytesOfRow(table: TableDescription, alias: string): string {
   return table.keyKind === 'uuid' ? `pg_catalog.uuid_send(${key})` : `pg_catalog.convert_to(${key},'UTF8')`;
 }
 
+/** Metadata key bytes from the wire text of the key. */
+export function keyBytesOfText(table: TableDescription, keyText: string): string {
+  return table.keyKind === 'uuid'
+    ? `pg_catalog.uuid_send(${keyText}::pg_catalog.uuid)`
+    : `pg_catalog.convert_to(${keyText},'UTF8')`;
+}
+
 /** The key as a value comparable with the table's key column, through its unique index. */
 export function keyFromBytes(table: TableDescription, keyBytes: string): string {
   return table.keyKind === 'uuid'

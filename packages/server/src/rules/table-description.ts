@@ -56,6 +56,8 @@ export interface ColumnDescription {
   readonly jsonAsText: boolean;
   /** See {@link ShapeColumn.origin}. */
   readonly origin?: string;
+  /** Part of a foreign key or of a unique index: a value from another moment than the rest of the row could break it on a device. */
+  readonly isConstrained?: boolean;
 }
 
 export type KeyKind = 'uuid' | 'text';

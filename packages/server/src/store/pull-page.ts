@@ -60,15 +60,20 @@ export async function loadPullPage(tx: PgTransaction, m: MetadataNames, request:
 export interface PullBlock {
   readonly bundleSeq: string;
   readonly opening: string;
+  readonly rowCount: number;
+  /** Bytes of row text. */
+  readonly byteCount: number;
   readonly shapeKeys: string;
   readonly rowTexts: string | null;
 }
 
 export async function loadPullBlocks(tx: PgTransaction, m: MetadataNames, range: SeqRange): Promise<readonly PullBlock[]> {
   const { rows } = await tx.query(selectPullBlocks(m), [range.scopePk, range.firstSeq.toString(), range.lastSeq.toString()]);
-  return rows.map(([bundleSeq, opening, , shapeKeys, rowTexts]) => ({
+  return rows.map(([bundleSeq, opening, rowCount, byteCount, shapeKeys, rowTexts]) => ({
     bundleSeq: bundleSeq ?? '',
     opening: opening ?? '',
+    rowCount: Number(rowCount),
+    byteCount: Number(byteCount),
     shapeKeys: shapeKeys ?? '{}',
     rowTexts: rowTexts ?? null,
   }));
@@ -90,11 +95,11 @@ export async function loadBundleOpening(
   m: MetadataNames,
   scopePk: string,
   bundleSeq: bigint,
-): Promise<{ readonly bundleOpening: string; readonly rowCount: number }> {
+): Promise<{ readonly bundleOpening: string; readonly rowCount: number; readonly byteCount: bigint }> {
   const { rows } = await tx.query(selectBundleOpening(m), [scopePk, bundleSeq.toString()]);
-  const [bundleOpening, rowCount] = rows[0] ?? [];
+  const [bundleOpening, rowCount, byteCount] = rows[0] ?? [];
   if (typeof bundleOpening !== 'string') throw new Error('a bundle of the page has no header');
-  return { bundleOpening, rowCount: Number(rowCount) };
+  return { bundleOpening, rowCount: Number(rowCount), byteCount: BigInt(byteCount ?? 0) };
 }
 
 export interface BlockBatchRequest {

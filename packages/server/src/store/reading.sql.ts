@@ -81,10 +81,10 @@ export function selectShapeKeys(m: MetadataNames): string {
   return `SELECT DISTINCT unnest(shape_keys) FROM ${m.bundleBlock} WHERE scope_pk = $1 AND bundle_seq = $2`;
 }
 
-/** `$1` scope_pk, `$2` first, `$3` last sequence: opening, first ordinal, shape keys, row texts of every block, for re-rendering. */
+/** `$1` scope_pk, `$2` first, `$3` last sequence: sequence, opening, rows, bytes, shape keys, row texts of every block. */
 export function selectPullBlocks(m: MetadataNames): string {
   return `
-SELECT b.bundle_seq, ${BUNDLE_OPENING}, k.first_row_ordinal, k.shape_keys, k.row_texts
+SELECT b.bundle_seq, ${BUNDLE_OPENING}, COALESCE(k.row_count, 0), COALESCE(octet_length(k.row_texts), 0), k.shape_keys, k.row_texts
 FROM ${m.bundle} b LEFT JOIN ${m.bundleBlock} k ON k.scope_pk = b.scope_pk AND k.bundle_seq = b.bundle_seq
 WHERE b.scope_pk = $1 AND b.bundle_seq BETWEEN $2 AND $3
 ORDER BY b.bundle_seq, k.first_row_ordinal`;
@@ -106,9 +106,9 @@ SELECT first_row_ordinal, row_count, shape_keys, row_texts FROM (
 ) batch WHERE position = 1 OR bytes <= $4 ORDER BY first_row_ordinal`;
 }
 
-/** `$1` scope_pk, `$2` sequence: opening of the bundle and its number of rows. */
+/** `$1` scope_pk, `$2` sequence: opening of the bundle, its number of rows, bytes of row text. */
 export function selectBundleOpening(m: MetadataNames): string {
-  return `SELECT ${BUNDLE_OPENING}, b.row_count FROM ${m.bundle} b WHERE b.scope_pk = $1 AND b.bundle_seq = $2`;
+  return `SELECT ${BUNDLE_OPENING}, b.row_count, b.wire_bytes FROM ${m.bundle} b WHERE b.scope_pk = $1 AND b.bundle_seq = $2`;
 }
 
 /**
