@@ -1,4 +1,4 @@
-export { SyncError, isSyncError } from '@oversync/protocol';
+export { SyncError, isContention, isPrecondition, isSyncError } from '@oversync/protocol';
 export type { ErrorCode, Recovery } from '@oversync/protocol';
 export { createSyncClient } from './client.ts';
 export type { AnyTable, AttachOptions, DiscardOptions, PausableOptions, RebuildOptions, SyncClient } from './client.ts';

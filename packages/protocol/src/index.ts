@@ -1,4 +1,5 @@
 export { encodeErrorBody } from './errors/error-body.ts';
+export { isContention, isPrecondition } from './errors/error-kinds.ts';
 export { ERROR_TABLE, isErrorCode, isWireErrorCode } from './errors/error-table.ts';
 export type { ErrorCode, ErrorEntry, Recovery, WireErrorCode } from './errors/error-table.ts';
 export { SyncError, isSyncError } from './errors/sync-error.ts';
