@@ -1,24 +1,19 @@
 import { isUuidToken, SyncError } from '@oversync/protocol';
-import type { JsonValue } from '@oversync/protocol';
 
-import { INT32_MAX, SMALL_CHUNK_LENGTH_MAX, SMALL_CHUNK_ROWS_MAX } from '../limits.ts';
+import { INT32_MAX } from '../limits.ts';
 import { PgFault } from '../ports/postgres.ts';
 import type { PgStatement, PgTransaction } from '../ports/postgres.ts';
-import { readPushChunk } from '../rules/push-chunk-reader.ts';
-import type { PushChunk } from '../rules/push-chunk-reader.ts';
 import type { ApplyGroup } from '../rules/push-apply-sql.ts';
 import type { PushRow } from '../rules/push-row.ts';
-import type { Catalog } from '../rules/table-description.ts';
 import { createLimitError, createViolationError } from '../rules/violation.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
-import { formatCopyRows, formatRowsJson } from '../store/push-row.ts';
+import { formatRowsJson } from '../store/push-row.ts';
 import { checkConversion, copyRows, hashStagedRange, insertRows } from '../store/push-row.sql.ts';
-import type { ConversionGroup } from '../store/push-row.sql.ts';
 import { advanceSession, renewLease, renewSession } from '../store/push-session.sql.ts';
 import { formatStatement, runLastStatements } from '../store/run-statements.ts';
 import { getCatalogInUse, hasCatalogChanged } from './catalog-change.ts';
 import type { Actor, SyncContext } from './context.ts';
-import { countUtf8Bytes, createFastSha256 } from './platform-hash.ts';
+import { createFastSha256 } from './platform-hash.ts';
 import { checkSeedLease, openPush } from './push-access.ts';
 import type { OpenPush } from './push-access.ts';
 import { getRunningHashes } from './push-hash.ts';
@@ -27,14 +22,10 @@ import { locateConversionFailure } from './push-locate.ts';
 import { getPushMemory } from './push-memory.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
 import { stageSmallChunk } from './push-small.ts';
+import { readStagedRows, readStaging } from './push-staging.ts';
+import type { PushChunkInput, Staging } from './push-staging.ts';
 import { withWriteTransaction } from './transaction.ts';
 import type { FirstTry } from './transaction.ts';
-
-export interface PushChunkInput {
-  readonly pushId: string;
-  /** The parsed body. */
-  readonly body: JsonValue;
-}
 
 export interface PushChunkReply {
   readonly push_id: string;
@@ -79,15 +70,15 @@ async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput):
   let staging = readStaging(ctx, actor, input);
   const stage = async (tx: PgTransaction): Promise<ChunkOutcome> => {
     if (staging.catalog !== ctx.catalog()) staging = readStaging(ctx, actor, input);
-    return applyChunk(ctx, tx, actor, input.pushId, staging);
+    return applyChunk(ctx, tx, actor, input, staging);
   };
   const tryFirst = (attempt: FirstTry): Promise<ChunkOutcome | undefined> =>
     stageSmall(ctx, actor, input.pushId, staging, attempt);
   const outcome = await withWriteTransaction(ctx, 'push_chunk', stage, { tryFirst });
-  const { startRowOrdinal, rows } = staging.chunk;
+  const { startRowOrdinal, rowCount } = staging;
   if (outcome.isReplayed) ctx.emit({ name: 'chunkReplayed' });
   else rememberChunk(ctx, input.pushId, staging, outcome.sourceBundleId);
-  return { push_id: input.pushId, next_expected_row_ordinal: startRowOrdinal + rows.length };
+  return { push_id: input.pushId, next_expected_row_ordinal: startRowOrdinal + rowCount };
 }
 
 interface ChunkOutcome {
@@ -96,12 +87,12 @@ interface ChunkOutcome {
 }
 
 function rememberChunk(ctx: SyncContext, pushId: string, staging: Staging, sourceBundleId: bigint): void {
-  const { startRowOrdinal, rows } = staging.chunk;
-  getRunningHashes(ctx).addChunk(pushId, startRowOrdinal, staging.canonicalText, rows.length);
+  const { startRowOrdinal, rows, rowCount } = staging;
+  getRunningHashes(ctx).addChunk(pushId, startRowOrdinal, staging.canonical, rowCount);
   const memory = getPushMemory(ctx);
   memory.forgetPush(pushId);
-  if (startRowOrdinal !== 0 || !isSmall(staging) || hasRepeatedKey(rows)) return;
-  memory.notePush(pushId, { catalog: staging.catalog, groups: groupRows(rows), rowCount: rows.length, sourceBundleId });
+  if (startRowOrdinal !== 0 || rows === undefined || hasRepeatedKey(rows)) return;
+  memory.notePush(pushId, { catalog: staging.catalog, groups: groupRows(rows), rowCount, sourceBundleId });
 }
 
 /** The first chunk of a push, with few rows. */
@@ -112,59 +103,35 @@ async function stageSmall(
   staging: Staging,
   attempt: FirstTry,
 ): Promise<ChunkOutcome | undefined> {
-  const { startRowOrdinal, rows } = staging.chunk;
-  if (startRowOrdinal !== 0 || !isSmall(staging)) return undefined;
-  const stagedBytes = countUtf8Bytes(staging.canonicalText);
-  if (findSizeFault(ctx, BigInt(stagedBytes), rows.length) !== undefined) return undefined;
+  const { startRowOrdinal, rows, rowCount } = staging;
+  if (startRowOrdinal !== 0 || rows === undefined) return undefined;
+  const stagedBytes = BigInt(staging.canonical.byteLength);
+  if (findSizeFault(ctx, stagedBytes, rowCount) !== undefined) return undefined;
   const chunk = {
     pushId,
-    rowCount: rows.length,
-    stagedBytes: BigInt(stagedBytes),
+    rowCount,
+    stagedBytes,
     rowLayout: getLayoutTag(staging.catalog),
     ttlMs: ctx.options.pushSessionTtlMs,
     rowsJson: formatRowsJson(rows),
   };
-  const groups = groupConversions(staging.chunk);
   const checks = (scopePk: string): readonly PgStatement[] =>
-    groups.map((group) => checkConversion(ctx.names, { scopePk, pushId }, { first: 0, last: INT32_MAX }, group));
+    staging.conversions.map((group) => checkConversion(ctx.names, { scopePk, pushId }, { first: 0, last: INT32_MAX }, group));
   const sourceBundleId = await stageSmallChunk(ctx, actor, chunk, attempt, checks);
   return sourceBundleId === undefined ? undefined : { isReplayed: false, sourceBundleId };
-}
-
-function isSmall({ chunk, canonicalText }: Staging): boolean {
-  return chunk.rows.length <= SMALL_CHUNK_ROWS_MAX && canonicalText.length <= SMALL_CHUNK_LENGTH_MAX;
-}
-
-/** A checked chunk, in the forms that depend on the catalog it was checked against. */
-interface Staging {
-  readonly catalog: Catalog;
-  readonly chunk: PushChunk;
-  /** Canonical rows joined by commas. */
-  readonly canonicalText: string;
-}
-
-function readStaging(ctx: SyncContext, actor: Actor, input: PushChunkInput): Staging {
-  const catalog = ctx.catalog();
-  const chunk = readPushChunk(input.body, {
-    catalog,
-    scopeId: actor.scopeId,
-    rowsMax: ctx.options.maxRowsPerPushChunk,
-    rowBytesMax: ctx.options.maxBytesPerSnapshotRow,
-  });
-  return { catalog, chunk, canonicalText: chunk.rows.map((row) => row.canonicalText).join(',') };
 }
 
 async function applyChunk(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
-  pushId: string,
+  input: PushChunkInput,
   staging: Staging,
 ): Promise<ChunkOutcome> {
-  const open = await openPush(ctx, tx, actor, pushId, 'session');
+  const open = await openPush(ctx, tx, actor, input.pushId, 'session');
   getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
   const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
-  if (staging.chunk.startRowOrdinal !== open.session.nextRowOrdinal) {
+  if (staging.startRowOrdinal !== open.session.nextRowOrdinal) {
     await checkReplay(ctx, tx, open, staging);
     await runLastStatements(tx, [...renewal, renewSession(ctx.names, open, ctx.options.pushSessionTtlMs)]);
     return { isReplayed: true, sourceBundleId: open.session.sourceBundleId };
@@ -173,38 +140,36 @@ async function applyChunk(
   const rowLayout = getLayoutTag(staging.catalog);
   const isStale = open.session.rowLayout !== null && open.session.rowLayout !== rowLayout;
   if (isStale) await rebuildStagedRows(ctx, tx, actor, open, staging.catalog);
-  const { startRowOrdinal, rows } = staging.chunk;
   const progress = {
-    nextRowOrdinal: startRowOrdinal + rows.length,
+    nextRowOrdinal: staging.startRowOrdinal + staging.rowCount,
     stagedBytes,
     rowLayout,
     ttlMs: ctx.options.pushSessionTtlMs,
   };
-  await stageRows(ctx, tx, actor, open, staging, [...renewal, advanceSession(ctx.names, open, progress)]);
+  await stageRows(ctx, tx, actor, { open, input, staging }, [...renewal, advanceSession(ctx.names, open, progress)]);
   return { isReplayed: false, sourceBundleId: open.session.sourceBundleId };
 }
 
 /** A lost reply makes a client send a chunk again: equal rows are taken as already staged. */
 async function checkReplay(ctx: SyncContext, tx: PgTransaction, open: OpenPush, staging: Staging): Promise<void> {
-  const { startRowOrdinal, rows } = staging.chunk;
+  const { startRowOrdinal, rowCount } = staging;
   const outOfOrder = new SyncError('push_chunk_out_of_order');
-  if (startRowOrdinal + rows.length > open.session.nextRowOrdinal) throw outOfOrder;
-  const range = { first: startRowOrdinal, last: startRowOrdinal + rows.length - 1 };
+  if (startRowOrdinal + rowCount > open.session.nextRowOrdinal) throw outOfOrder;
+  const range = { first: startRowOrdinal, last: startRowOrdinal + rowCount - 1 };
   const [staged] = await tx.script(hashStagedRange(ctx.names, open, range));
   const [count, digest] = staged?.rows[0] ?? [];
   const hash = createFastSha256();
-  hash.update(staging.canonicalText);
-  if (count !== String(rows.length) || digest !== hash.digestHex()) throw outOfOrder;
+  for (const piece of staging.canonical.pieces) hash.update(piece);
+  if (count !== String(rowCount) || digest !== hash.digestHex()) throw outOfOrder;
 }
 
 /** Returns the canonical bytes of all staged rows with this chunk. */
 function checkSize(ctx: SyncContext, open: OpenPush, staging: Staging): bigint {
   const { session } = open;
-  const rowCount = session.nextRowOrdinal + staging.chunk.rows.length;
+  const rowCount = session.nextRowOrdinal + staging.rowCount;
   if (rowCount > session.plannedRowCount)
     throw new SyncError('push_chunk_invalid', { message: 'the push has more rows than planned' });
-  const stagedBytes =
-    session.stagedBytes + BigInt(countUtf8Bytes(staging.canonicalText)) + (session.nextRowOrdinal === 0 ? 0n : 1n);
+  const stagedBytes = session.stagedBytes + BigInt(staging.canonical.byteLength) + (session.nextRowOrdinal === 0 ? 0n : 1n);
   const fault = findSizeFault(ctx, stagedBytes, rowCount);
   if (fault !== undefined) throw fault;
   return stagedBytes;
@@ -222,21 +187,25 @@ function findSizeFault(ctx: SyncContext, stagedBytes: bigint, rowCount: number):
 /** Bytes by which a canonical request row can exceed the row of the bundle: the longer member name, and the digits of the base. */
 const REQUEST_ROW_SURPLUS_BYTES = 24;
 
+interface OpenChunk {
+  readonly open: OpenPush;
+  readonly input: PushChunkInput;
+  readonly staging: Staging;
+}
+
 /** Writes the rows, converts every value once, and then runs the statements that record the progress. */
 async function stageRows(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
-  open: OpenPush,
-  staging: Staging,
+  chunk: OpenChunk,
   progress: readonly PgStatement[],
 ): Promise<void> {
-  const { rows } = staging.chunk;
-  const groups = groupConversions(staging.chunk);
+  const { open, input, staging } = chunk;
   const checkUpTo = (last: number): readonly PgStatement[] =>
-    groups.map((group) => checkConversion(ctx.names, open, { first: staging.chunk.startRowOrdinal, last }, group));
-  const write = isSmall(staging) ? [insertRows(ctx.names, open, formatRowsJson(rows))] : [];
-  if (write.length === 0) await tx.copyFrom(copyRows(ctx.names), formatCopyRows(open, rows));
+    staging.conversions.map((group) => checkConversion(ctx.names, open, { first: staging.startRowOrdinal, last }, group));
+  const write = staging.rows === undefined ? [] : [insertRows(ctx.names, open, formatRowsJson(staging.rows))];
+  if (staging.rows === undefined) await tx.copyFrom(copyRows(ctx.names), listCopyInput(ctx, actor, chunk));
   const checks = checkUpTo(INT32_MAX);
   try {
     await runLastStatements(tx, [...write, 'SAVEPOINT converted', ...checks, 'RELEASE SAVEPOINT converted', ...progress]);
@@ -244,20 +213,16 @@ async function stageRows(
     if (!(error instanceof PgFault) || decideViolationKind(error) === null) throw error;
     await tx.script('ROLLBACK TO SAVEPOINT converted');
     const formatCheck = (last: number): string => checkUpTo(last).map(formatStatement).join(';');
-    throw await describeConversionFailure(tx, actor, staging, error, formatCheck);
+    const rows = staging.rows ?? readStagedRows(ctx, actor, input);
+    throw await describeConversionFailure(tx, actor, rows, error, formatCheck);
   }
 }
 
-/** A literal is cast the same way whichever columns it sets; rows in JSON form are converted per column set. */
-function groupConversions(chunk: PushChunk): readonly ConversionGroup[] {
-  const groups = new Map<string, ConversionGroup>();
-  for (const { table, columnSet, applyText } of chunk.rows) {
-    if (applyText === null) continue;
-    const form = columnSet.startsWith('l') ? 'l' : columnSet;
-    const name = `${table.tableId} ${form}`;
-    if (!groups.has(name)) groups.set(name, { table, columnSet });
-  }
-  return [...groups.values()];
+/** A chunk that was read before the number of its scope was known is read again. */
+function listCopyInput(ctx: SyncContext, actor: Actor, { open, input, staging }: OpenChunk): readonly Uint8Array[] {
+  const isOfScope = staging.copy?.scopePk === open.scopePk;
+  const { copy } = isOfScope ? staging : readStaging(ctx, actor, input, open.scopePk);
+  return copy?.input.pieces ?? [];
 }
 
 /** The rows grouped as the whole push would be by `selectApplyGroups`. */
@@ -280,11 +245,11 @@ function hasRepeatedKey(rows: readonly PushRow[]): boolean {
 async function describeConversionFailure(
   tx: PgTransaction,
   actor: Actor,
-  staging: Staging,
+  rows: readonly PushRow[],
   cause: PgFault,
   checkUpTo: (rowOrdinal: number) => string,
 ): Promise<unknown> {
-  const found = await locateConversionFailure(tx, staging.chunk.rows, actor.scopeId, checkUpTo);
+  const found = await locateConversionFailure(tx, rows, actor.scopeId, checkUpTo);
   if (found === null) return cause;
   const { row, fault, column } = found;
   const { constraint } = fault;

@@ -1,6 +1,7 @@
 import { createSha256 } from '@oversync/protocol';
 import { describe, expect, it } from 'vitest';
 
+import { encodeText } from '../rules/utf8-pieces.ts';
 import { hashCanonicalLines, RunningHashes } from './push-hash.ts';
 
 const ROWS = ['{"a":"é"}', '{"b":"\u{1F600}"}', '{}'];
@@ -28,9 +29,9 @@ describe('the hash of rows that arrive as lines', () => {
 describe('the running hash of a session', () => {
   it('is known once every row has passed, and only then', () => {
     const hashes = new RunningHashes(createSha256);
-    hashes.addChunk('p', 0, ROWS.slice(0, 2).join(','), 2);
+    hashes.addChunk('p', 0, encodeText(ROWS.slice(0, 2).join(',')), 2);
     expect(hashes.getDigest('p', 3)).toBeUndefined();
-    hashes.addChunk('p', 2, ROWS[2] ?? '', 1);
+    hashes.addChunk('p', 2, encodeText(ROWS[2] ?? ''), 1);
     expect(hashes.getDigest('p', 3)).toBe(hashOf(ROWS));
     expect(hashes.getDigest('p', 3)).toBe(hashOf(ROWS));
     expect(hashes.getDigest('q', 3)).toBeUndefined();
@@ -38,15 +39,15 @@ describe('the running hash of a session', () => {
 
   it('is forgotten when a chunk passed elsewhere', () => {
     const hashes = new RunningHashes(createSha256);
-    hashes.addChunk('p', 0, ROWS[0] ?? '', 1);
-    hashes.addChunk('p', 2, ROWS[2] ?? '', 1);
+    hashes.addChunk('p', 0, encodeText(ROWS[0] ?? ''), 1);
+    hashes.addChunk('p', 2, encodeText(ROWS[2] ?? ''), 1);
     expect(hashes.getDigest('p', 3)).toBeUndefined();
     expect(hashes.getDigest('p', 1)).toBeUndefined();
   });
 
   it('of the longest unused session makes room for a new one', () => {
     const hashes = new RunningHashes(createSha256);
-    for (let index = 0; index <= 1024; index += 1) hashes.addChunk(`p${index}`, 0, '{}', 1);
+    for (let index = 0; index <= 1024; index += 1) hashes.addChunk(`p${index}`, 0, encodeText('{}'), 1);
     expect(hashes.getDigest('p0', 1)).toBeUndefined();
     expect(hashes.getDigest('p1', 1)).toBe(hashOf(['{}']));
   });

@@ -1,6 +1,7 @@
 import type { Sha256, Sha256Factory } from '@oversync/protocol';
 
 import { RUNNING_HASHES_MAX } from '../limits.ts';
+import type { EncodedText } from '../rules/utf8-pieces.ts';
 import type { SyncContext } from './context.ts';
 import { createFastSha256 } from './platform-hash.ts';
 
@@ -24,13 +25,13 @@ export class RunningHashes {
   }
 
   /** Call after the chunk is committed, with its canonical rows in order. */
-  addChunk(pushId: string, startRowOrdinal: number, joinedCanonicalTexts: string, rowCount: number): void {
+  addChunk(pushId: string, startRowOrdinal: number, joinedCanonicalTexts: EncodedText, rowCount: number): void {
     const running: RunningHash | undefined =
       startRowOrdinal === 0 ? { hash: this.#createHash(), nextRowOrdinal: 0 } : this.#byPush.get(pushId);
     this.#byPush.delete(pushId);
     if (running === undefined || running.nextRowOrdinal !== startRowOrdinal || running.digest !== undefined) return;
     running.hash.update(startRowOrdinal === 0 ? '[' : ',');
-    running.hash.update(joinedCanonicalTexts);
+    for (const piece of joinedCanonicalTexts.pieces) running.hash.update(piece);
     running.nextRowOrdinal += rowCount;
     this.#byPush.set(pushId, running);
     if (this.#byPush.size > RUNNING_HASHES_MAX) this.#dropOldest();

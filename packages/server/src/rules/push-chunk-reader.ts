@@ -28,11 +28,27 @@ export interface PushChunk {
  * failing row is the one reported.
  */
 export function readPushChunk(body: JsonValue, settings: ChunkReaderSettings): PushChunk {
+  const outline = readChunkOutline(body, settings.rowsMax);
+  return { startRowOrdinal: outline.startRowOrdinal, rows: [...readPushRows(outline, settings)] };
+}
+
+/** A chunk whose rows are not checked yet. */
+export interface ChunkOutline {
+  readonly startRowOrdinal: number;
+  readonly rawRows: readonly JsonValue[];
+}
+
+/** Everything about a chunk but its rows; throws as {@link readPushChunk} does. */
+export function readChunkOutline(body: JsonValue, rowsMax: number): ChunkOutline {
   if (!isJsonObject(body)) throw new SyncError('invalid_request', { message: 'the body must be an object' });
   const startRowOrdinal = readStartRowOrdinal(body);
-  const rawRows = readRawRows(body, settings.rowsMax);
+  return { startRowOrdinal, rawRows: readRawRows(body, rowsMax) };
+}
+
+/** The checked rows one after the other, so that nobody has to hold all of them; throws as {@link readPushChunk} does. */
+export function* readPushRows({ startRowOrdinal, rawRows }: ChunkOutline, settings: ChunkReaderSettings): Generator<PushRow> {
   const reader = new PushRowReader(settings);
-  return { startRowOrdinal, rows: rawRows.map((raw, index) => reader.read(raw, startRowOrdinal + index)) };
+  for (const [index, raw] of rawRows.entries()) yield reader.read(raw, startRowOrdinal + index);
 }
 
 function readStartRowOrdinal(body: JsonObject): number {

@@ -53,20 +53,21 @@ export class PushRowReader {
     const place = { rowOrdinal, schema: codec.table.schema, table: codec.table.table };
     const op = readOp(raw, place);
     const keyText = readKey(raw['key'], codec, place);
-    const keyed = { ...place, keyColumn: codec.table.keyColumn, keyText };
+    const keyed = { rowOrdinal, schema: place.schema, table: place.table, keyColumn: codec.table.keyColumn, keyText };
     const baseRowVersion = readBaseRowVersion(raw, keyed);
     if (state.seenKeys.has(keyText)) throw refuse(keyed, 'duplicate_row');
     state.seenKeys.add(keyText);
     const head = `{"base_row_version":"${baseRowVersion}${codec.canonicalKeyStart}${JSON.stringify(keyText)}},"op":"${op}","payload":`;
     const end = `,"row_ordinal":"${rowOrdinal}${codec.canonicalEnd}`;
-    const row = { rowOrdinal, table: codec.table, op, keyText, baseRowVersion };
     const payload = raw['payload'];
     if (op === 'DELETE') {
       if (payload !== undefined && payload !== null) throw refuse(keyed, 'payload');
-      return { ...row, columnSet: '', canonicalText: `${head}null${end}`, applyText: null };
+      const canonicalText = `${head}null${end}`;
+      return { rowOrdinal, table: codec.table, op, keyText, baseRowVersion, columnSet: '', canonicalText, applyText: null };
     }
     if (!isJsonObject(payload)) throw refuse(keyed, 'payload');
-    return { ...row, ...this.#readValues(state, keyed, op, payload, head, end) };
+    const { columnSet, canonicalText, applyText } = this.#readValues(state, keyed, op, payload, head, end);
+    return { rowOrdinal, table: codec.table, op, keyText, baseRowVersion, columnSet, canonicalText, applyText };
   }
 
   #readValues(

@@ -1,33 +1,56 @@
 import type { PushRow } from '../rules/push-row.ts';
 import { formatHex } from '../rules/hex.ts';
+import { Utf8Pieces } from '../rules/utf8-pieces.ts';
+import type { EncodedText } from '../rules/utf8-pieces.ts';
 import { COPY_FORMAT } from './push-row.sql.ts';
 import type { PushRef } from './push-row.sql.ts';
-
-/** UTF-16 units per piece of a COPY stream: large enough to cost few calls, small enough not to double a chunk in memory. */
-const PIECE_LENGTH = 262_144;
 
 const { quote, delimiter, null: nullText } = COPY_FORMAT;
 
 /** Characters that a CSV field cannot hold without quotes. */
 const NEEDS_QUOTES = /[\u0001-\u0003\n\r]/;
 
-/** The rows as bytes for `copyRows`. */
-export function* formatCopyRows(push: PushRef, rows: readonly PushRow[]): Generator<Uint8Array> {
-  const encoder = new TextEncoder();
-  const start = `${push.scopePk}${delimiter}${push.pushId}${delimiter}`;
-  let piece = '';
-  for (const row of rows) {
-    piece += formatCopyLine(start, row);
-    if (piece.length < PIECE_LENGTH) continue;
-    yield encoder.encode(piece);
-    piece = '';
+/** UTF-16 units that are put together before they are encoded: enough to cost few calls, few enough to be garbage that is never moved. */
+const BATCH_LENGTH = 16_384;
+
+/** Rows as they are staged, in the two forms that leave the process: each row is encoded when it comes, and not kept. */
+export class StagedRowsWriter {
+  readonly #canonical = new Utf8Pieces();
+  readonly #copy = new Utf8Pieces();
+  readonly #lineStart: string;
+  #canonicalText = '';
+  #copyText = '';
+  #rowCount = 0;
+
+  constructor(push: PushRef) {
+    this.#lineStart = `${push.scopePk}${delimiter}${push.pushId}${delimiter}`;
   }
-  if (piece !== '') yield encoder.encode(piece);
+
+  add(row: PushRow): void {
+    this.#canonicalText += this.#rowCount === 0 ? row.canonicalText : `,${row.canonicalText}`;
+    this.#copyText += formatCopyLine(this.#lineStart, row);
+    this.#rowCount += 1;
+    if (this.#copyText.length >= BATCH_LENGTH) this.#encode();
+  }
+
+  /** The canonical rows joined by commas, and the input of {@link copyRows}. */
+  finish(): { readonly canonical: EncodedText; readonly copy: EncodedText } {
+    this.#encode();
+    return { canonical: this.#canonical.finish(), copy: this.#copy.finish() };
+  }
+
+  #encode(): void {
+    this.#canonical.append(this.#canonicalText);
+    this.#copy.append(this.#copyText);
+    this.#canonicalText = '';
+    this.#copyText = '';
+  }
 }
 
 function formatCopyLine(start: string, row: PushRow): string {
-  const key = NEEDS_QUOTES.test(row.keyText) ? quoteCsv(row.keyText) : row.keyText;
-  const apply = row.applyText === null ? nullText : NEEDS_QUOTES.test(row.applyText) ? quoteCsv(row.applyText) : row.applyText;
+  const key = row.table.keyKind === 'text' && NEEDS_QUOTES.test(row.keyText) ? quoteCsv(row.keyText) : row.keyText;
+  // A literal holds line feeds often enough to be quoted without a look.
+  const apply = row.applyText === null ? nullText : quoteCsv(row.applyText);
   return (
     `${start}${row.rowOrdinal}${delimiter}${row.table.tableId}${delimiter}${row.op}${delimiter}\\x${formatKeyHex(row)}${delimiter}${key}${delimiter}` +
     `${row.baseRowVersion}${delimiter}${row.columnSet === '' ? quote + quote : row.columnSet}${delimiter}${row.canonicalText}${delimiter}${apply}\n`
@@ -35,7 +58,7 @@ function formatCopyLine(start: string, row: PushRow): string {
 }
 
 function quoteCsv(text: string): string {
-  return quote + text.replaceAll(quote, quote + quote) + quote;
+  return text.includes(quote) ? quote + text.replaceAll(quote, quote + quote) + quote : quote + text + quote;
 }
 
 /** The rows as the JSON text of `insertRows`. */
