@@ -2,6 +2,7 @@ import { rawCopyAndInsertMany } from './baselines.ts';
 import { fillScope } from './filled-scope.ts';
 import { closeDevice, startBenchServer } from './harness/bench-server.ts';
 import { type Benchmark, defineCase } from './harness/benchmark.ts';
+import type { DeviceChoices } from './processes/bench-device.ts';
 import { seedScope } from './seeded-scope.ts';
 
 /** Rows that a device has pushed, so that the scope has a bundle; PostgreSQL makes all others. */
@@ -17,12 +18,11 @@ export const rebuild: Benchmark = {
     const server = await startBenchServer(sandbox);
     const scope = await seedScope(server, PUSHED_ROWS);
     await fillScope(sandbox.connect(server.databaseUrl), rows);
-    return [
-      await rawCopyAndInsertMany(sandbox, rows),
+    const attach = (name: string, options: DeviceChoices) =>
       defineCase({
-        name: 'attach with rebuild',
+        name,
         prepare: async () => {
-          const device = await server.openDevice(scope.token);
+          const device = await server.openDevice(scope.token, options);
           sandbox.noteRss('client before', Number(await device.call('rssBytes')));
           return device;
         },
@@ -34,7 +34,11 @@ export const rebuild: Benchmark = {
           return ms;
         },
         finish: closeDevice,
-      }),
+      });
+    return [
+      await rawCopyAndInsertMany(sandbox, rows),
+      attach('attach with rebuild', {}),
+      attach("the same with acceptEncoding: 'identity'", { acceptEncoding: 'identity' }),
     ];
   },
 };

@@ -67,6 +67,7 @@ describe.skipIf(!hasContracts)('[T61] request fixtures', () => {
         sourceId: asString(fixture['sourceId']),
         body: spec.body === null ? null : { bytes: new TextEncoder().encode(spec.body), isGzip: false },
         signal: new AbortController().signal,
+        acceptEncoding: 'gzip',
       });
       const url = new URL(request.url);
       const body = await request.text();

@@ -24,6 +24,7 @@ function watch(respond: () => Response): Promise<EventStream> {
     clock: createVirtualClock(),
     random: createFixedRandom(),
     timeouts: { requestTimeoutMs: 1000, bulkRequestTimeoutMs: 1000, bodyIdleTimeoutMs: 1000, watchIdleTimeoutMs: 1000 },
+    acceptEncoding: 'gzip',
     retryPolicy: { enabled: false, maxAttempts: 1, initialBackoffMs: 0, maxBackoffMs: 0, jitterRatio: 0 },
     capacityRetryPolicy: { enabled: false, maxWaitMs: 0, fallbackDelayMs: 1, jitterRatio: 0 },
   };

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 
+import type { DeviceChoices } from '../processes/bench-device.ts';
 import { Child } from '../processes/ipc.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -24,7 +25,7 @@ export interface BenchServer {
   /** Memory of the server now, after a collection. */
   readMemory(): Promise<MemoryUse>;
   /** A device in a process of its own, opened on a new file. */
-  openDevice(token: string): Promise<Child>;
+  openDevice(token: string, choices?: DeviceChoices): Promise<Child>;
 }
 
 /** Starts the server in its own process on a new database. */
@@ -52,9 +53,9 @@ export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
     },
     startPlainStreams: async () => String(await server.call('startPlainStreams')),
     readMemory,
-    openDevice: async (token) => {
+    openDevice: async (token, choices = {}) => {
       const device = await Child.start('client-process.ts', [], 'client', sandbox);
-      await device.call('open', { file: sandbox.newFile('device'), serverUrl: url, token });
+      await device.call('open', { file: sandbox.newFile('device'), serverUrl: url, token, ...choices });
       return device;
     },
   };

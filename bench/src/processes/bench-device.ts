@@ -9,14 +9,19 @@ export interface BenchDevice {
   close(): Promise<void>;
 }
 
-export interface BenchDeviceOptions {
+/** Settings that a case may choose. */
+export interface DeviceChoices {
+  readonly tempStore?: 'file';
+  readonly acceptEncoding?: 'identity';
+}
+
+export interface BenchDeviceOptions extends DeviceChoices {
   readonly file: string;
   readonly serverUrl: string;
   readonly token: string;
-  readonly tempStore?: 'memory';
 }
 
-/** A device with default settings, but for the size of an upload request, which an app with large pushes would raise as well. */
+/** A device with the default settings, but for what is given. */
 export async function openBenchDevice(options: BenchDeviceOptions): Promise<BenchDevice> {
   const driver = createNodeSqliteDriver(options.file);
   await driver.exec('PRAGMA journal_mode = wal; PRAGMA synchronous = NORMAL');
@@ -27,7 +32,7 @@ export async function openBenchDevice(options: BenchDeviceOptions): Promise<Benc
     headers: () => ({ Authorization: `Bearer ${options.token}` }),
     schema: 'business',
     tables: [{ tableName: 'places', syncKeyColumnName: 'id' }],
-    uploadLimit: 2000,
+    ...(options.acceptEncoding === undefined ? {} : { acceptEncoding: options.acceptEncoding }),
     ...(options.tempStore === undefined ? {} : { pragmas: { tempStore: options.tempStore } }),
   });
   await client.open();

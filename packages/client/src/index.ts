@@ -35,7 +35,7 @@ export { releaseTablesForMigration } from './engine/schema-upgrade.ts';
 export type { SyncReport, SyncThenDetachReport } from './engine/sync.ts';
 export type { RepairReport, VerifyOptions, VerifyReport } from './engine/verify.ts';
 export type { RangeDifference, TableVerification } from './engine/verify-table.ts';
-export type { HeadersContext, HeadersProvider } from './http/exchange.ts';
+export type { AcceptEncoding, HeadersContext, HeadersProvider } from './http/exchange.ts';
 export type { RequestOperation } from './http/requests.ts';
 export { createBroadcastChangeChannel } from './ports/channel.ts';
 export type { ChangeChannel } from './ports/channel.ts';

@@ -16,6 +16,11 @@ export const SNAPSHOT_CHUNK_ROWS = 1000;
 export const SNAPSHOT_FILE_CHUNK_ROWS = 5000;
 /** Rows of a snapshot that are held before they are written to the stage file: longer-lived garbage costs tens of megabytes. */
 export const STAGE_PAGE_ROWS = 200;
+/**
+ * The next chunk is asked for when this part of one has been read (1/n): early enough that the server has answered when its turn comes,
+ * late enough that a slow device does not hold two places at the server all the time.
+ */
+export const CHUNK_AHEAD_DIVISOR = 2;
 /** (option) Bytes of one snapshot chunk. */
 export const SNAPSHOT_CHUNK_BYTES = 4 * 1024 * 1024;
 /** (option) Staged rows applied by one statement. */

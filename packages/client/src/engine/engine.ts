@@ -71,6 +71,7 @@ export function createEngine(options: ResolvedOptions): Engine {
       clock: options.ports.clock,
       random: options.ports.random,
       timeouts: options,
+      acceptEncoding: options.acceptEncoding,
       retryPolicy: options.retryPolicy,
       capacityRetryPolicy: options.capacityRetryPolicy,
     },

@@ -40,6 +40,7 @@ describe('construction', () => {
     ['tables', { tables: [null] }],
     ['driver', { driver: {} }],
     ['pullWithPending', { pullWithPending: 'maybe' }],
+    ['acceptEncoding', { acceptEncoding: 'br' }],
     ['retryPolicy.maxAttempts', { retryPolicy: { maxAttempts: 0 } }],
     ['retryPolicy.jitterRatio', { retryPolicy: { jitterRatio: 2 } }],
     ['retryPolicy.attempts', { retryPolicy: { attempts: 2 } }],

@@ -2,7 +2,7 @@ import { createSha256 } from '@oversync/protocol';
 import type { Sha256Factory } from '@oversync/protocol';
 
 import { gzipWithCompressionStream } from '../http/exchange.ts';
-import type { HeadersProvider } from '../http/exchange.ts';
+import type { AcceptEncoding, HeadersProvider } from '../http/exchange.ts';
 import type { ChangeChannel } from '../ports/channel.ts';
 import { systemClock, systemRandom } from '../ports/clock.ts';
 import type { Clock, Random } from '../ports/clock.ts';
@@ -81,6 +81,11 @@ export interface SyncClientOptions<Name extends string = string> extends Partial
    * the database, where such a download goes on. Default: `file`.
    */
   readonly snapshotStage?: 'file' | 'database';
+  /**
+   * Whether the server may compress its answers. `identity` saves both sides a quarter of the time of a first sync where bytes cost
+   * nothing: a server on the same machine or in the local network. Browsers decide by themselves. Default: `gzip`.
+   */
+  readonly acceptEncoding?: AcceptEncoding;
   /** Called after rows were set aside, with what and why; also by the background loop. Must not throw; what it throws is logged. */
   readonly onRejected?: (rows: readonly QuarantineRef[]) => void;
   /** Called after conflicts were resolved, with how. As `onRejected`. */
@@ -108,6 +113,7 @@ export interface ResolvedOptions extends NumberOptions {
   readonly pullWithPending: 'rebase' | 'reject';
   readonly onScopeLost: 'fail' | 'reseed';
   readonly snapshotStage: 'file' | 'database';
+  readonly acceptEncoding: AcceptEncoding;
   readonly ownership: 'reject' | 'wait';
   readonly onRejected: ((rows: readonly QuarantineRef[]) => void) | null;
   readonly onConflict: ((conflicts: readonly ConflictSummary[]) => void) | null;
@@ -167,6 +173,7 @@ export function resolveOptions(options: SyncClientOptions): ResolvedOptions {
     pullWithPending: resolveChoice(options.pullWithPending, ['rebase', 'reject'], 'pullWithPending'),
     onScopeLost: resolveChoice(options.onScopeLost, ['fail', 'reseed'], 'onScopeLost'),
     snapshotStage,
+    acceptEncoding: resolveChoice(options.acceptEncoding, ['gzip', 'identity'], 'acceptEncoding'),
     ownership: resolveChoice(options.ownership, ['reject', 'wait'], 'ownership'),
     retryPolicy: resolveRetryPolicy(options.retryPolicy),
     capacityRetryPolicy: resolveCapacityPolicy(options.snapshotCapacityRetryPolicy),

@@ -3,7 +3,10 @@ import { SyncError } from '@oversync/protocol';
 import type { BodyReader } from '../http/body.ts';
 import { ERROR_BYTES_BEFORE_CAPABILITIES, httpError, readJsonBody, requestReply, safeServerCode } from '../http/request-reply.ts';
 import type { Refusal, Reply, RequestOptions, RequestSource } from '../http/request-reply.ts';
+import { sendRequest } from '../http/exchange.ts';
+import type { OpenReply } from '../http/exchange.ts';
 import { capabilitiesRequest } from '../http/requests.ts';
+import type { RequestSpec } from '../http/requests.ts';
 import { CAPABILITIES_BODY_BYTES_MAX, CONTROL_BODY_BYTES_MAX } from '../limits.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
 import { checkCapabilities } from '../rules/negotiation.ts';
@@ -16,6 +19,8 @@ export interface ServerRequest {
   readonly capabilities?: ServerCapabilities;
   readonly bytesMax?: number;
   readonly isRepeatable?: boolean;
+  /** The first attempt, where {@link sendAhead} has sent it. */
+  readonly sent?: Promise<OpenReply>;
 }
 
 /** Sends a request of this call and reads its answer. */
@@ -25,8 +30,17 @@ export function askServer<T>(
   request: ServerRequest,
   read: (body: BodyReader) => Promise<T>,
 ): Promise<Reply<T>> {
-  const { capabilities } = request;
-  const options: RequestOptions = {
+  return requestReply(call.engine.http, source, requestOptions(call, request), read);
+}
+
+/** Sends a request before its turn, so that the server works on it meanwhile. Nobody reads the answer until `askServer` gets it. */
+export function sendAhead(call: Call, spec: RequestSpec, request: ServerRequest): Promise<OpenReply> {
+  return sendRequest(call.engine.http, spec, requestOptions(call, request));
+}
+
+function requestOptions(call: Call, request: ServerRequest): RequestOptions {
+  const { capabilities, sent } = request;
+  return {
     sourceId: request.sourceId,
     signal: call.signal,
     acceptsGzip: capabilities?.features.has('gzip_request_bodies') === true,
@@ -36,8 +50,8 @@ export function askServer<T>(
         ? ERROR_BYTES_BEFORE_CAPABILITIES
         : capabilities.limits.maxBytesPerSnapshotRow + CONTROL_BODY_BYTES_MAX,
     isRepeatable: request.isRepeatable ?? true,
+    ...(sent === undefined ? {} : { sent }),
   };
-  return requestReply(call.engine.http, source, options, read);
 }
 
 /** The gate of client.md 9.1: fetches and checks the capabilities, or takes a result that is young enough. */

@@ -7,6 +7,7 @@ import {
 } from '@oversync/protocol';
 import type { SnapshotSession } from '@oversync/protocol';
 
+import type { OpenReply } from '../http/exchange.ts';
 import { readJsonBody, requestReply, safeServerCode } from '../http/request-reply.ts';
 import type { Refusal } from '../http/request-reply.ts';
 import {
@@ -24,7 +25,8 @@ import { saveServerSuccessor } from '../store/session-notes.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { runInBackground } from './engine.ts';
 import type { Call, Engine } from './engine.ts';
-import { askServer, refusalError } from './server-requests.ts';
+import { askServer, refusalError, sendAhead } from './server-requests.ts';
+import type { ServerRequest } from './server-requests.ts';
 
 /** Creates a snapshot session; with a replacement also retires the previous source on the server. */
 export async function createSnapshotSession(
@@ -66,24 +68,47 @@ function sessionError(refusal: Refusal, replacement: SourceReplacement | null): 
   }
 }
 
-/** Fetches one chunk. `afterRowOrdinal` = rows received so far; `pages` takes its rows as they arrive. */
+/** What all chunk requests of one session have in common. */
+export interface ChunkSource {
+  readonly capabilities: ServerCapabilities;
+  readonly sourceId: string;
+  readonly snapshotId: string;
+}
+
+/**
+ * Fetches one chunk. `afterRowOrdinal` = rows received so far; `pages` takes its rows as they arrive; `sent` is the same request, if it
+ * was sent ahead.
+ */
 export async function fetchSnapshotChunk(
   call: Call,
-  capabilities: ServerCapabilities,
-  sourceId: string,
-  snapshotId: string,
+  source: ChunkSource,
   afterRowOrdinal: number,
   pages: RowPages | null,
+  sent?: Promise<OpenReply>,
 ): Promise<SnapshotChunk> {
-  const { rows, bytes } = capabilities.snapshotChunk;
-  const spec = snapshotChunkRequest({ snapshotId, afterRowOrdinal, maxRows: rows, maxBytes: bytes });
-  const bytesMax = bytes + rows + CONTROL_BODY_BYTES_MAX;
-  const rowBytesMax = capabilities.limits.maxBytesPerSnapshotRow;
-  const reply = await askServer(call, spec, { sourceId, capabilities, bytesMax }, (body) =>
+  const { bytes } = source.capabilities.snapshotChunk;
+  const rowBytesMax = source.capabilities.limits.maxBytesPerSnapshotRow;
+  const request = { ...chunkRequestOptions(source), ...(sent === undefined ? {} : { sent }) };
+  const reply = await askServer(call, chunkSpec(source, afterRowOrdinal), request, (body) =>
     readSnapshotChunk(body, call.schema, rowBytesMax, pages),
   );
   if (reply.kind === 'ok') return reply.value;
   throw chunkError(reply.refusal, bytes);
+}
+
+/** Sends the request of a chunk before its turn. */
+export function sendChunkRequest(call: Call, source: ChunkSource, afterRowOrdinal: number): Promise<OpenReply> {
+  return sendAhead(call, chunkSpec(source, afterRowOrdinal), chunkRequestOptions(source));
+}
+
+function chunkSpec({ capabilities, snapshotId }: ChunkSource, afterRowOrdinal: number): RequestSpec {
+  const { rows, bytes } = capabilities.snapshotChunk;
+  return snapshotChunkRequest({ snapshotId, afterRowOrdinal, maxRows: rows, maxBytes: bytes });
+}
+
+function chunkRequestOptions({ capabilities, sourceId }: ChunkSource): ServerRequest {
+  const { rows, bytes } = capabilities.snapshotChunk;
+  return { sourceId, capabilities, bytesMax: bytes + rows + CONTROL_BODY_BYTES_MAX };
 }
 
 function chunkError(refusal: Refusal, bytes: number): SyncError {

@@ -1,7 +1,7 @@
 import { isSyncError } from '@oversync/protocol';
 
 import type { SourceReplacement } from '../http/requests.ts';
-import type { RowPages, SnapshotChunk } from '../http/snapshot-chunk.ts';
+import type { SnapshotChunk } from '../http/snapshot-chunk.ts';
 import type { SqliteTx } from '../ports/sqlite-driver.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkSnapshotChunk, checkSnapshotEnd } from '../rules/snapshot-checks.ts';
@@ -12,10 +12,12 @@ import { clearSnapshotStage, stageSnapshotChunk } from '../store/snapshot-stage.
 import { StageFileWriter } from '../store/stage-file-writer.ts';
 import type { StagePlace } from '../store/stage-file.ts';
 import { translatingFaults, withTransaction } from '../store/transaction.ts';
+import { ChunkAhead } from './chunk-ahead.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
 import { createSnapshotSession, fetchSnapshotChunk, retireSnapshotSession } from './snapshot-session.ts';
+import type { ChunkSource } from './snapshot-session.ts';
 import { beginStage, dropStageFile } from './stage-place.ts';
 
 /** What a snapshot is downloaded for. */
@@ -54,7 +56,7 @@ async function stageSession(call: Call, plan: SnapshotPlan, note: SnapshotSessio
   const limit = new AbortController();
   const download: Call = { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
   try {
-    const place = await stageChunks(download, plan, note);
+    const place = await translatingFaults(call.operation, () => stageChunks(download, plan, note));
     const session = stagedSession(note, true);
     await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
       if (place === 'file') await saveSnapshotNote(tx, { ...note, stagedByteCount: note.byteCount, isInFile: true });
@@ -129,41 +131,59 @@ async function stageChunks(call: Call, plan: SnapshotPlan, note: SnapshotSession
     checkSnapshotEnd(note, progress);
     return progress.place;
   }
-  const writer = progress.place === 'file' ? new StageFileWriter(stepDriver(call.engine, 'stage'), call.schema) : null;
-  reportStaging(call, note, progress);
-  let coming: Promise<SnapshotChunk> | null = requestChunk(call, plan, note, progress.rowCount, writer);
-  while (coming !== null) {
-    const chunk: SnapshotChunk = await coming;
-    checkChunk(plan, note, progress, chunk);
-    if (writer !== null) await translatingFaults(call.operation, () => writer.endChunk(chunk.rows));
-    coming = chunk.hasMore ? requestChunk(call, plan, note, chunk.nextRowOrdinal, writer) : null;
-    await storeChunk(call, note, progress, chunk);
-    reportStaging(call, note, progress);
-  }
-  checkSnapshotEnd(note, progress);
-  if (writer !== null) await translatingFaults(call.operation, () => writer.complete(note));
+  const source = { capabilities: plan.capabilities, sourceId: plan.sourceId, snapshotId: note.snapshotId };
+  if (progress.place === 'file') await stageInFile(call, source, note, progress);
+  else await stageInDatabase(call, source, note, progress);
   return progress.place;
 }
 
-/**
- * The request runs while the chunk before it is stored; a failure is seen when its turn comes. Rows for the file are stored as they
- * arrive: should the chunk be refused at its end, so is the whole stage.
- */
-function requestChunk(
-  call: Call,
-  plan: SnapshotPlan,
-  note: SnapshotSessionNote,
-  afterRowOrdinal: number,
-  pages: RowPages | null,
-): Promise<SnapshotChunk> {
-  const chunk = translatingFaults(call.operation, () =>
-    fetchSnapshotChunk(call, plan.capabilities, plan.sourceId, note.snapshotId, afterRowOrdinal, pages),
-  );
-  chunk.catch(() => undefined);
-  return chunk;
+/** Rows are stored as they arrive: should a chunk be refused at its end, so is the whole stage. */
+async function stageInFile(call: Call, source: ChunkSource, note: SnapshotSessionNote, progress: StageProgress): Promise<void> {
+  const writer = new StageFileWriter(stepDriver(call.engine, 'stage'), call.schema);
+  const ahead = new ChunkAhead(call, source, note, writer);
+  reportStaging(call, note, progress);
+  try {
+    for (let hasMore = true; hasMore;) {
+      const sent = ahead.startChunk(progress.rowCount);
+      const chunk = await fetchSnapshotChunk(call, source, progress.rowCount, ahead, sent);
+      checkChunk(source, note, progress, chunk);
+      await ahead.endChunk(chunk);
+      countChunk(call, note, progress, chunk);
+      ({ hasMore } = chunk);
+    }
+  } finally {
+    ahead.drop();
+  }
+  checkSnapshotEnd(note, progress);
+  await writer.complete(note);
 }
 
-function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): void {
+/** The next request runs while a chunk is stored; its failure is seen when its turn comes. */
+async function stageInDatabase(
+  call: Call,
+  source: ChunkSource,
+  note: SnapshotSessionNote,
+  progress: StageProgress,
+): Promise<void> {
+  const request = (afterRowOrdinal: number): Promise<SnapshotChunk> => {
+    const chunk = fetchSnapshotChunk(call, source, afterRowOrdinal, null);
+    chunk.catch(() => undefined);
+    return chunk;
+  };
+  reportStaging(call, note, progress);
+  let coming: Promise<SnapshotChunk> | null = request(progress.rowCount);
+  while (coming !== null) {
+    const chunk: SnapshotChunk = await coming;
+    checkChunk(source, note, progress, chunk);
+    coming = chunk.hasMore ? request(chunk.nextRowOrdinal) : null;
+    await storeChunk(call, note, progress, chunk);
+    countChunk(call, note, progress, chunk);
+  }
+  checkSnapshotEnd(note, progress);
+}
+
+function checkChunk(source: ChunkSource, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): void {
+  const { rows, bytes } = source.capabilities.snapshotChunk;
   checkSnapshotChunk(
     {
       snapshotId: note.snapshotId,
@@ -172,8 +192,8 @@ function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: Sta
       sessionByteCount: note.byteCount,
       afterRowOrdinal: progress.rowCount,
       afterByteCount: progress.byteCount,
-      rowsMax: plan.capabilities.snapshotChunk.rows,
-      bytesMax: plan.capabilities.snapshotChunk.bytes,
+      rowsMax: rows,
+      bytesMax: bytes,
     },
     chunk,
   );
@@ -181,14 +201,16 @@ function checkChunk(plan: SnapshotPlan, note: SnapshotSessionNote, progress: Sta
 
 async function storeChunk(call: Call, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): Promise<void> {
   const stagedByteCount = progress.byteCount + BigInt(chunk.byteCount);
-  if (progress.place === 'database') {
-    await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
-      await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), chunk.rows);
-      await saveSnapshotNote(tx, { ...note, stagedByteCount });
-    });
-  }
+  await withTransaction(stepDriver(call.engine, 'stage'), call.operation, async (tx) => {
+    await stageSnapshotChunk(tx, note.snapshotId, BigInt(progress.rowCount), chunk.rows);
+    await saveSnapshotNote(tx, { ...note, stagedByteCount });
+  });
+}
+
+function countChunk(call: Call, note: SnapshotSessionNote, progress: StageProgress, chunk: SnapshotChunk): void {
   progress.rowCount += chunk.rowCount;
-  progress.byteCount = stagedByteCount;
+  progress.byteCount += BigInt(chunk.byteCount);
+  reportStaging(call, note, progress);
 }
 
 function reportStaging(call: Call, note: SnapshotSessionNote, progress: StageProgress): void {

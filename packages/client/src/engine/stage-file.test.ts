@@ -1,82 +1,34 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync, copyFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync, writeFileSync, copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { createSyncClient } from '../client.ts';
-import type { SyncClient } from '../client.ts';
-import { createNodeSqliteDriver } from '../drivers/node-sqlite.ts';
-import type { NodeSqliteDriver } from '../drivers/node-sqlite.ts';
 import { eagerClock } from '../ports/test-clock.ts';
 import type { SqliteDriver } from '../ports/sqlite-driver.ts';
 import type { SyncClientOptions } from './options.ts';
 import { createTestServer, USER_TABLES } from './test-device.ts';
 import { text } from './test-server.ts';
+import { DeviceFolder, manyUsers } from './test-file-device.ts';
+import type { FileDevice } from './test-file-device.ts';
 import type { TestServer } from './test-server.ts';
 
-const SCHEMA = `
-CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL);
-CREATE TABLE posts (id TEXT PRIMARY KEY NOT NULL, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, body TEXT);`;
-
-let folder = '';
-const drivers: NodeSqliteDriver[] = [];
+let files = new DeviceFolder();
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'oversync-stage-'));
+  files = new DeviceFolder();
 });
 
-afterEach(() => {
-  for (const driver of drivers.splice(0)) driver.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-interface FileDevice {
-  readonly driver: NodeSqliteDriver;
-  readonly client: SyncClient;
-  readonly stageFile: string;
-  readonly list: (sql: string) => readonly string[];
-}
-
-function device(server: TestServer, name: string, options: Partial<SyncClientOptions> = {}): FileDevice {
-  const path = join(folder, name);
-  const isNew = !existsSync(path);
-  const driver = createNodeSqliteDriver(path);
-  drivers.push(driver);
-  if (isNew) driver.database.exec(SCHEMA);
-  const client = createSyncClient({
-    driver,
-    baseUrl: 'https://sync.test',
-    headers: () => ({}),
-    schema: 'main',
-    tables: USER_TABLES.map(({ table, key }) => ({ tableName: table, syncKeyColumnName: key })),
-    snapshotChunkRows: 2,
-    ...options,
-    ports: { http: server.fetch, clock: eagerClock(), ...options.ports },
-  });
-  const list = (sql: string): readonly string[] =>
-    driver.database
-      .prepare(sql)
-      .all()
-      .map((row) => String(Object.values(row)[0]));
-  return { driver, client, stageFile: `${driver.database.location() ?? ''}-oversync-stage`, list };
-}
-
-const users = (count: number) =>
-  Array.from({ length: count }, (_, index) => ({
-    table: 'users',
-    id: `u${index}`,
-    payload: { id: `u${index}`, name: `n${index}` },
-  }));
+afterEach(() => files.remove());
 
 function filledServer(count = 5): TestServer {
   const server = createTestServer();
-  server.write([...users(count), { table: 'posts', id: 'p', payload: { id: 'p', user_id: 'u1', body: 'é' } }]);
+  server.write([...manyUsers(count), { table: 'posts', id: 'p', payload: { id: 'p', user_id: 'u1', body: 'é' } }]);
   return server;
 }
 
 async function opened(server: TestServer, name = 'app.db', options: Partial<SyncClientOptions> = {}): Promise<FileDevice> {
-  const made = device(server, name, options);
+  const made = files.device(server, name, options);
   await made.client.open();
   return made;
 }
@@ -91,7 +43,7 @@ function remainsAt(source: FileDevice, name: string, isNow: (phase: string, rows
     isDone = true;
     const path = source.driver.database.location() ?? '';
     for (const suffix of ['', '-wal', '-oversync-stage'])
-      if (existsSync(`${path}${suffix}`)) copyFileSync(`${path}${suffix}`, join(folder, `${name}${suffix}`));
+      if (existsSync(`${path}${suffix}`)) copyFileSync(`${path}${suffix}`, join(files.path, `${name}${suffix}`));
   });
   return () => isDone;
 }
@@ -164,7 +116,8 @@ describe('a snapshot staged in a file', () => {
       });
     }
     await client.attach('user-1');
-    expect(chunkRequests(server)).toBe(5);
+    const asked = server.seen.flatMap((request) => request.query['after_row_ordinal'] ?? []);
+    expect(asked).toEqual(['0', '0', '450', '0', '450', '900']);
     expect(list('SELECT count(*) FROM users')).toEqual(['900']);
     await client.close();
   });
@@ -200,7 +153,7 @@ describe('a snapshot staged in a file', () => {
     server.override('snapshot_session_delete', () => new Response(null, { status: 204 }));
     await first.client.attach('user-1');
     await first.client.close();
-    const path = join(folder, 'next.db-oversync-stage');
+    const path = join(files.path, 'next.db-oversync-stage');
     spoil(path);
     const next = await opened(server, 'next.db');
     await next.client.attach('user-1');
@@ -220,7 +173,7 @@ describe('a snapshot staged in a file', () => {
       ...(inner.platform === undefined ? {} : { platform: inner.platform }),
     });
     for (const isRefused of [true, false]) {
-      const plain = device(server, isRefused ? 'refused.db' : 'unwanted.db');
+      const plain = files.device(server, isRefused ? 'refused.db' : 'unwanted.db');
       const client = createSyncClient({
         driver: isRefused ? refusing(plain.driver) : plain.driver,
         baseUrl: 'https://sync.test',
@@ -246,7 +199,7 @@ describe('a snapshot staged in a file', () => {
 
   it('leaves nothing of a process that died behind, once the database is opened', async () => {
     const server = filledServer();
-    const { client, stageFile } = device(server, 'app.db');
+    const { client, stageFile } = files.device(server, 'app.db');
     writeFileSync(stageFile, 'left');
     await client.open();
     expect(existsSync(stageFile)).toBe(false);

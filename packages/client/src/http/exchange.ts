@@ -19,6 +19,9 @@ export type HeadersProvider = (
   context: HeadersContext,
 ) => Promise<Readonly<Record<string, string>>> | Readonly<Record<string, string>>;
 
+/** What the header `Accept-Encoding` says. */
+export type AcceptEncoding = 'gzip' | 'identity';
+
 export interface HttpTimeouts {
   readonly requestTimeoutMs: number;
   readonly bulkRequestTimeoutMs: number;
@@ -35,6 +38,8 @@ export interface HttpContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly timeouts: HttpTimeouts;
+  /** How answers may come; streams are never compressed. */
+  readonly acceptEncoding: AcceptEncoding;
   readonly retryPolicy: RetryPolicy;
   readonly capacityRetryPolicy: CapacityRetryPolicy;
 }
@@ -103,6 +108,7 @@ async function sendOnce(
       body,
       signal: link.controller.signal,
       accept: options.accept,
+      acceptEncoding: http.acceptEncoding,
     });
     const response = await raceAbort(http.transport(request), link.controller.signal);
     return { response, signal: link.controller.signal, close: () => link.unlink() };
@@ -140,6 +146,7 @@ export interface RequestParts {
   readonly body: EncodedBody | null;
   readonly signal: AbortSignal;
   readonly accept?: string | undefined;
+  readonly acceptEncoding: AcceptEncoding;
 }
 
 /** The request as it goes to the transport. */
@@ -147,7 +154,7 @@ export function buildRequest(baseUrl: URL, spec: RequestSpec, parts: RequestPart
   const headers = new Headers({ ...parts.credentials });
   headers.set(SOURCE_ID_HEADER, parts.sourceId);
   headers.set('Accept', parts.accept ?? 'application/json');
-  headers.set('Accept-Encoding', parts.accept === undefined ? 'gzip' : 'identity');
+  headers.set('Accept-Encoding', parts.accept === undefined ? parts.acceptEncoding : 'identity');
   if (parts.body !== null) headers.set('Content-Type', 'application/json');
   if (parts.body?.isGzip === true) headers.set('Content-Encoding', 'gzip');
   return new Request(requestUrl(baseUrl, spec), {

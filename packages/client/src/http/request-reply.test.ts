@@ -40,6 +40,7 @@ function setup(steps: readonly Step[], change: Partial<HttpContext> = {}): Setup
         bodyIdleTimeoutMs: 30_000,
         watchIdleTimeoutMs: 60_000,
       },
+      acceptEncoding: 'gzip',
       retryPolicy: { enabled: true, maxAttempts: 3, initialBackoffMs: 150, maxBackoffMs: 1500, jitterRatio: 0.2 },
       capacityRetryPolicy: { enabled: true, maxWaitMs: 10_000, fallbackDelayMs: 1000, jitterRatio: 1 },
       ...change,

@@ -32,6 +32,8 @@ export interface RequestOptions extends SendOptions {
   readonly errorBytesMax: number;
   /** False: one attempt, transport faults and 5xx come back as they are. */
   readonly isRepeatable: boolean;
+  /** The first attempt, where it was sent before its turn. Whatever came of it counts as if it had been sent now. */
+  readonly sent?: Promise<OpenReply>;
 }
 
 /** A request, or what makes it anew for every attempt where an earlier attempt may have made progress. */
@@ -51,7 +53,8 @@ export async function requestReply<T>(
     checkNotAborted(options.signal);
     attempts += 1;
     const spec = typeof source === 'function' ? source() : source;
-    const outcome = await attemptOnce(http, spec, options, read);
+    const sent = attempts === 1 ? options.sent : undefined;
+    const outcome = await attemptOnce(sent ?? sendRequest(http, spec, options), { http, spec, options }, read);
     if (outcome.kind === 'ok') return { kind: 'ok', value: outcome.value, attempts };
     if (outcome.kind === 'refused') {
       const { refusal } = outcome;
@@ -76,16 +79,22 @@ type Attempt<T> =
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   | { readonly kind: 'failed'; readonly error: SyncError };
 
+interface AttemptParts {
+  readonly http: HttpContext;
+  readonly spec: RequestSpec;
+  readonly options: RequestOptions;
+}
+
 async function attemptOnce<T>(
-  http: HttpContext,
-  spec: RequestSpec,
-  options: RequestOptions,
+  sent: Promise<OpenReply>,
+  parts: AttemptParts,
   read: (body: BodyReader) => Promise<T>,
 ): Promise<Attempt<T>> {
+  const { options } = parts;
   try {
-    const reply = await sendRequest(http, spec, options);
+    const reply = await sent;
     try {
-      return await readReply(http, spec, options, reply, read);
+      return await readReply(parts, reply, read);
     } finally {
       reply.close();
     }
@@ -97,9 +106,7 @@ async function attemptOnce<T>(
 }
 
 async function readReply<T>(
-  http: HttpContext,
-  spec: RequestSpec,
-  options: RequestOptions,
+  { http, spec, options }: AttemptParts,
   reply: OpenReply,
   read: (body: BodyReader) => Promise<T>,
 ): Promise<Attempt<T>> {

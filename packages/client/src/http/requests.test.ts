@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest';
 
 import { buildRequest } from './exchange.ts';
+import type { RequestParts } from './exchange.ts';
 import { deleteSnapshotSessionRequest, pullRequest, pushChunkRequest, requestUrl } from './requests.ts';
 
 const signal = new AbortController().signal;
-const parts = { credentials: { Authorization: 'Bearer t' }, sourceId: 'source-1', body: null, signal };
+const parts: RequestParts = {
+  acceptEncoding: 'gzip',
+  credentials: { Authorization: 'Bearer t' },
+  sourceId: 'source-1',
+  body: null,
+  signal,
+};
 
 describe('[T61] request URLs', () => {
   it.each([
@@ -38,6 +45,15 @@ describe('requests', () => {
     expect(request.headers.get('authorization')).toBe('Bearer t');
     expect(request.headers.get('oversync-source-id')).toBe('source-1');
     expect(request.headers.has('content-type')).toBe(false);
+  });
+
+  it.each([
+    ['gzip', undefined, 'gzip'],
+    ['identity', undefined, 'identity'],
+    ['gzip', 'text/event-stream', 'identity'],
+  ] as const)('with acceptEncoding %s and accept %s ask for %s', (acceptEncoding, accept, expected) => {
+    const request = buildRequest(new URL('https://h'), pullRequest(0n, 1, null), { ...parts, acceptEncoding, accept });
+    expect(request.headers.get('accept-encoding')).toBe(expected);
   });
 
   it('join ready row texts into the body of a chunk', () => {

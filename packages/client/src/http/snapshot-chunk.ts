@@ -29,6 +29,8 @@ export interface RowPages {
   /** An attempt to read the chunk begins; what an earlier one has handed over is void. */
   begin(): Promise<void>;
   take(rows: readonly CheckedRow[]): Promise<void>;
+  /** The attempt has failed; another may follow. */
+  breakOff?(): void;
 }
 
 /** Reads a chunk. Exactly the six members of the contract: the chunk is a closed shape. `rowBytesMax` bounds the text of each row. */
@@ -38,7 +40,22 @@ export async function readSnapshotChunk(
   rowBytesMax: number,
   pages: RowPages | null = null,
 ): Promise<SnapshotChunk> {
-  await pages?.begin();
+  if (pages === null) return readChunk(body, schema, rowBytesMax, null);
+  try {
+    await pages.begin();
+    return await readChunk(body, schema, rowBytesMax, pages);
+  } catch (error) {
+    pages.breakOff?.();
+    throw error;
+  }
+}
+
+async function readChunk(
+  body: BodyReader,
+  schema: LocalSchema,
+  rowBytesMax: number,
+  pages: RowPages | null,
+): Promise<SnapshotChunk> {
   const cursor = new JsonCursor(body);
   const rows = new SnapshotRows(schema, rowBytesMax);
   const chunk: { -readonly [K in keyof SnapshotChunk]?: SnapshotChunk[K] } = {};

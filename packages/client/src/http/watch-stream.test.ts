@@ -32,6 +32,7 @@ function context(clock: ReturnType<typeof createVirtualClock>, transport: HttpCo
     clock,
     random: createFixedRandom(),
     timeouts: { requestTimeoutMs: 30_000, bulkRequestTimeoutMs: 330_000, bodyIdleTimeoutMs: 30_000, watchIdleTimeoutMs: 60_000 },
+    acceptEncoding: 'gzip',
     retryPolicy: { enabled: false, maxAttempts: 1, initialBackoffMs: 0, maxBackoffMs: 0, jitterRatio: 0 },
     capacityRetryPolicy: { enabled: false, maxWaitMs: 0, fallbackDelayMs: 1, jitterRatio: 0 },
   };

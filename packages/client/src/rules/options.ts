@@ -89,6 +89,7 @@ export const OPTION_NAMES: ReadonlySet<string> = new Set([
   'transitionWrites',
   'onScopeLost',
   'snapshotStage',
+  'acceptEncoding',
   'onRejected',
   'onConflict',
   'retryPolicy',
