@@ -24,16 +24,8 @@ export const capture: Benchmark = {
     const top = makeBenchRows(TOP_ROWS, rows);
     return Promise.resolve([
       ...pair(sandbox, 'one transaction', [], all, insertInOneTransaction),
-      ...pair(sandbox, 'one transaction, tempStore memory', [], all, insertInOneTransaction, 'memory'),
       ...pair(sandbox, 'one transaction, random keys', [], withRandomKeys(all), insertInOneTransaction),
-      ...pair(
-        sandbox,
-        'one transaction, random keys, tempStore memory',
-        [],
-        withRandomKeys(all),
-        insertInOneTransaction,
-        'memory',
-      ),
+      ...pair(sandbox, 'one transaction, tempStore file', [], all, insertInOneTransaction, 'file'),
       ...pair(sandbox, 'transactions of 10,000 rows', [], all, insertInTenThousands),
       ...pair(sandbox, 'single-row transactions', [], few, insertOneByOne),
       ...pair(
@@ -62,7 +54,7 @@ function pair(
   before: readonly BenchRow[],
   rows: readonly BenchRow[],
   insert: Insert,
-  tempStore?: 'memory',
+  tempStore?: 'file',
 ): AnyCase[] {
   return [
     defineCase({
@@ -72,7 +64,6 @@ function pair(
       units: rows.length,
       prepare: () => {
         const device = createDevice(sandbox.newFile('raw'));
-        if (tempStore === 'memory') device.exec('PRAGMA temp_store = MEMORY');
         insertInOneTransaction(device, before);
         return Promise.resolve(device);
       },

@@ -96,6 +96,8 @@ export const SYNC_THEN_DETACH_ROUNDS_MAX = 3;
 export const SQLITE_BUSY_TIMEOUT_MS = 5_000;
 /** (option) Page cache of the engine's connection; below 16 MB capture is up to three times slower. */
 export const SQLITE_CACHE_BYTES = 16 * 1024 * 1024;
+/** Size of a database, when it is opened, up to which statement journals stay in memory: one holds at most all pages there were. */
+export const MEMORY_JOURNAL_DATABASE_BYTES_MAX = 64 * 1024 * 1024;
 
 /** (option) Pause between two automatic pulls while no watch stream is open. */
 export const AUTOMATIC_DOWNLOAD_INTERVAL_MS = 60_000;

@@ -18,7 +18,7 @@ export function fillFreezePlanSql(schema: LocalSchema, deletesFirst: ReadonlySet
   const names = schema.tables.map((table) => quoteLiteral(table.wireName)).join(', ');
   const size = schema.features.hasOctetLength ? 'octet_length' : 'length';
   return (
-    `INSERT INTO temp._oversync_freeze_plan(dirty_rowid, dirty_ordinal, is_delete, size) ` +
+    `INSERT INTO _oversync_work._oversync_freeze_plan(dirty_rowid, dirty_ordinal, is_delete, size) ` +
     `SELECT d.rowid, d.dirty_ordinal, d.payload IS NULL, COALESCE(${size}(d.payload), 0) FROM _sync_dirty_rows d ` +
     `WHERE d.schema_name = ? AND d.dirty_ordinal <= ? AND d.table_name IN (${names}) ORDER BY ${uploadOrderSql(schema, deletesFirst)}`
   );

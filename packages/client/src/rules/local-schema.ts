@@ -54,10 +54,10 @@ export interface LocalPragmas {
   readonly busyTimeoutMs: number;
   readonly cacheBytes: number;
   /**
-   * `memory` keeps what SQLite writes aside in memory: one transaction that captures tens of thousands of rows is 1.6 times as fast, since
-   * SQLite notes the pages that each captured write touches in case it fails. The work tables of the client are in memory as well then: the
-   * rows of the largest bundle that is pulled, and at a rebuild what is pending. Temporary tables that the connection has already are dropped.
-   * Default: as the connection is.
+   * Where SQLite keeps the pages that a statement is about to change, in case it fails, and the temporary tables of the application. In
+   * `memory`, a transaction that captures tens of thousands of rows is 1.5 times as fast, and one statement takes as much memory as the pages
+   * that it changes. Temporary tables that the connection has already are dropped by either value. Default: `memory` where the database
+   * has at most 64 MB when it is opened, the connection has no temporary tables yet, and nobody has set `PRAGMA temp_store`; else as it is.
    */
   readonly tempStore: 'file' | 'memory';
 }

@@ -18,7 +18,7 @@ import { tableSql } from './wire-sql.ts';
 export function judgeUploadedSql(table: LocalTable): string {
   const key = `x.${quoteIdentifier(table.key.name)}`;
   return (
-    `UPDATE temp._oversync_page SET verdict = 3 WHERE ordinal IN (SELECT p.ordinal FROM temp._oversync_page p ` +
+    `UPDATE _oversync_work._oversync_page SET verdict = 3 WHERE ordinal IN (SELECT p.ordinal FROM _oversync_work._oversync_page p ` +
     `JOIN _sync_outbox_rows o ON o.source_bundle_id = ? AND o.row_ordinal = p.uploaded_ordinal ` +
     `LEFT JOIN ${tableSql(table)} x ON x.${keyIsSql(table, 'p.key_json')} ` +
     `LEFT JOIN _sync_dirty_rows d ON d.schema_name = ? AND d.table_name = p.table_name AND d.key_json = p.key_json ` +
@@ -51,7 +51,7 @@ export function pageFromMatchedSql(table: LocalTable, isDelete: boolean, risks: 
   ];
   const isRisky = risks.writesAll || table.columns.some((column) => column.isJson) ? 'true' : conditions.join(' OR ');
   return (
-    `INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version, payload, uploaded_ordinal) ` +
+    `INSERT INTO _oversync_work._oversync_page(ordinal, table_name, key_json, op, row_version, payload, uploaded_ordinal) ` +
     `SELECT o.row_ordinal, o.table_name, o.key_json, o.op, ?, o.wire_payload, o.row_ordinal FROM _sync_outbox_rows o ` +
     `LEFT JOIN ${tableSql(table)} x ON x.${keyIsSql(table, 'o.key_json')} ` +
     `WHERE o.source_bundle_id = ? AND o.row_ordinal BETWEEN ? AND ? AND (${isRisky})`
@@ -89,7 +89,7 @@ export function requeueSql(table: LocalTable): string {
     `SELECT ?, p.table_name, p.key_json, CASE WHEN ${key} IS NULL THEN 'DELETE' WHEN p.op = 'DELETE' THEN 'INSERT' ELSE 'UPDATE' END, ` +
     `p.row_version, CASE WHEN ${key} IS NULL THEN NULL ELSE ${payloadSql(table, 'x')} END, ` +
     `COALESCE(d.dirty_ordinal, (SELECT COALESCE(MAX(dirty_ordinal), 0) FROM _sync_dirty_rows) + row_number() OVER (ORDER BY p.uploaded_ordinal)) ` +
-    `FROM temp._oversync_page p LEFT JOIN ${tableSql(table)} x ON x.${keyIsSql(table, 'p.key_json')} ` +
+    `FROM _oversync_work._oversync_page p LEFT JOIN ${tableSql(table)} x ON x.${keyIsSql(table, 'p.key_json')} ` +
     `LEFT JOIN _sync_dirty_rows d ON d.schema_name = ? AND d.table_name = p.table_name AND d.key_json = p.key_json ` +
     `WHERE p.table_name = ? AND p.verdict = 3 ` +
     `ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET op = excluded.op, base_row_version = excluded.base_row_version, ` +

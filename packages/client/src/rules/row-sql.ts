@@ -9,7 +9,7 @@ const PAYLOAD = 'COALESCE(p.sql_payload, p.payload)';
 
 /** Parameter: ordinal of a page row. */
 export function upsertOneSql(table: LocalTable): string {
-  return `${insertIntoSql(table)} SELECT ${wireValuesSql(table, PAYLOAD)} FROM temp._oversync_page p WHERE p.ordinal = ? ${upsertClauseSql(table)}`;
+  return `${insertIntoSql(table)} SELECT ${wireValuesSql(table, PAYLOAD)} FROM _oversync_work._oversync_page p WHERE p.ordinal = ? ${upsertClauseSql(table)}`;
 }
 
 /** Parameter: key_json. */
@@ -32,7 +32,7 @@ export function holdersSql(table: LocalTable, columns: readonly LocalColumn[]): 
   const key = quoteIdentifier(table.key.name);
   const same = columns.map((column) => `x.${quoteIdentifier(column.name)} = ${wireValueSql(column, PAYLOAD)}`);
   return (
-    `SELECT ${keyJsonSql(table, 'x')} FROM temp._oversync_page p, ${tableSql(table)} x ` +
+    `SELECT ${keyJsonSql(table, 'x')} FROM _oversync_work._oversync_page p, ${tableSql(table)} x ` +
     `WHERE p.ordinal = ? AND x.${key} IS NOT ${keyValueSql(table, 'p.key_json')} AND ${same.join(' AND ')}`
   );
 }

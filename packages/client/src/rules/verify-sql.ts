@@ -23,9 +23,9 @@ export function rangeRowsSql(table: LocalTable, ends: RangeEnds): string {
 /** First ordinal, table, version, ends that are given, table. Rows of a range that the page does not hold are deletions. */
 export function pageExtraRowsSql(table: LocalTable, ends: RangeEnds): string {
   return (
-    `INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version) ` +
+    `INSERT INTO _oversync_work._oversync_page(ordinal, table_name, key_json, op, row_version) ` +
     `SELECT ? + row_number() OVER (), ?, ${keyJsonSql(table, 'x')}, 'DELETE', ? FROM ${tableSql(table)} x ` +
-    `WHERE ${inRangeSql(table, ends)} AND NOT EXISTS (SELECT 1 FROM temp._oversync_page p ` +
+    `WHERE ${inRangeSql(table, ends)} AND NOT EXISTS (SELECT 1 FROM _oversync_work._oversync_page p ` +
     `WHERE p.table_name = ? AND p.key_json = ${keyJsonSql(table, 'x')})`
   );
 }
@@ -34,7 +34,7 @@ export function pageExtraRowsSql(table: LocalTable, ends: RangeEnds): string {
 export function dropEqualRowsSql(table: LocalTable): string {
   const key = quoteIdentifier(table.key.name);
   return (
-    `DELETE FROM temp._oversync_page WHERE ordinal IN (SELECT p.ordinal FROM temp._oversync_page p ` +
+    `DELETE FROM _oversync_work._oversync_page WHERE ordinal IN (SELECT p.ordinal FROM _oversync_work._oversync_page p ` +
     `JOIN ${tableSql(table)} x ON x.${key} = ${keyValueSql(table, 'p.key_json')} JOIN _sync_row_state s ` +
     `ON s.table_name = p.table_name AND s.key_json = p.key_json AND s.deleted = 0 AND s.row_version = p.row_version ` +
     `WHERE p.table_name = ? AND p.op <> 'DELETE' AND s.schema_name = ? AND ${equalsWireSql(table, 'x', PAYLOAD)})`

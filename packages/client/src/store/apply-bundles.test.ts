@@ -351,7 +351,7 @@ describe('applying pulled bundles', () => {
     expect(query(local, `SELECT count(*) AS n, count(data) AS blobs, max(hex(data)) AS hex FROM files`)).toEqual([
       { n: 300, blobs: 150, hex: 'FF' },
     ]);
-    expect(query(local, 'SELECT count(*) AS n FROM temp._oversync_page')).toEqual([{ n: 0 }]);
+    expect(query(local, 'SELECT count(*) AS n FROM _oversync_work._oversync_page')).toEqual([{ n: 0 }]);
   });
 
   test('[T84] [K38] 200,000 rows that refer to each other without an index are applied without holding them', async () => {

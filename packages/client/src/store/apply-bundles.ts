@@ -209,7 +209,7 @@ async function checkNothingPending(tx: SqliteTx): Promise<void> {
 }
 
 async function countPage(tx: SqliteTx): Promise<number> {
-  return countColumn(onlyRow(await tx.all('SELECT count(*) FROM temp._oversync_page')), 0);
+  return countColumn(onlyRow(await tx.all('SELECT count(*) FROM _oversync_work._oversync_page')), 0);
 }
 
 async function raiseCheckpoint(tx: SqliteTx, bundleSeq: bigint): Promise<bigint> {

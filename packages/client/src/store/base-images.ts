@@ -27,7 +27,7 @@ export async function saveCommittedBases(tx: SqliteTx, schema: LocalSchema): Pro
 
 /** JSON array of tables, ordinal (exclusive), rows. */
 const REQUEUED_ROWS = `
-SELECT ordinal, table_name, key_json, CAST(row_version AS TEXT), payload FROM temp._oversync_page
+SELECT ordinal, table_name, key_json, CAST(row_version AS TEXT), payload FROM _oversync_work._oversync_page
 WHERE verdict = 3 AND payload IS NOT NULL AND table_name IN (SELECT value FROM json_each(?)) AND ordinal > ? ORDER BY ordinal LIMIT ?`;
 
 const INSERT_BASE = 'INSERT INTO _oversync_row_bases(schema_name, table_name, key_json, base_row_version, base_payload)';

@@ -221,15 +221,6 @@ describe('capture', () => {
 });
 
 describe('opening', () => {
-  test('the statement journal of captured writes goes to memory on request, with the work tables', async () => {
-    const local = await openLocal(USERS, { pragmas: { tempStore: 'memory' } });
-    expect(query(local, 'PRAGMA temp_store')).toEqual([{ temp_store: 2 }]);
-    local.driver.database.exec(`INSERT INTO users(id) VALUES ('a')`);
-    expect(dirty(local)).toHaveLength(1);
-    const again = await openLocal(USERS);
-    expect(query(again, 'PRAGMA temp_store')).toEqual([{ temp_store: 0 }]);
-  });
-
   test('[T6] [T7] opening twice changes nothing and keeps the trigger objects', async () => {
     const local = await openLocal(USERS);
     const objects = (): unknown => query(local, 'SELECT type, name, rootpage, sql FROM sqlite_schema ORDER BY name');

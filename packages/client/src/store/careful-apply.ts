@@ -82,7 +82,7 @@ async function eachRow(
   condition: string,
   work: (ordinal: number, keyJson: string) => Promise<void>,
 ): Promise<void> {
-  const sql = `SELECT ordinal, key_json FROM temp._oversync_page WHERE table_name = ? AND verdict IN (0, 2) AND ${condition} AND ordinal > ? ORDER BY ordinal LIMIT ?`;
+  const sql = `SELECT ordinal, key_json FROM _oversync_work._oversync_page WHERE table_name = ? AND verdict IN (0, 2) AND ${condition} AND ordinal > ? ORDER BY ordinal LIMIT ?`;
   for (let after = -1; ;) {
     const rows = await tx.all(sql, [table.wireName, BigInt(after), BigInt(STEP_ROWS)]);
     if (rows.length === 0) return;
@@ -221,7 +221,7 @@ async function loadUniqueIndexes(tx: SqliteTx, table: LocalTable): Promise<reado
 
 /** Table, key, ordinal. */
 const IS_WRITTEN_LATER = `
-SELECT 1 FROM temp._oversync_page WHERE table_name = ? AND key_json = ? AND verdict IN (0, 2) AND (ordinal > ? OR op = 'DELETE')`;
+SELECT 1 FROM _oversync_work._oversync_page WHERE table_name = ? AND key_json = ? AND verdict IN (0, 2) AND (ordinal > ? OR op = 'DELETE')`;
 
 /** Name of the table. */
 const LOAD_UNIQUE_COLUMNS = `

@@ -35,24 +35,24 @@ DELETE FROM _oversync_quarantine WHERE EXISTS (SELECT 1 FROM _sync_dirty_rows d 
 
 export const LAST_DIRTY_ORDINAL = 'SELECT CAST(COALESCE(MAX(dirty_ordinal), 0) AS TEXT) FROM _sync_dirty_rows';
 
-export const HAS_PLAN = 'SELECT EXISTS (SELECT 1 FROM temp._oversync_freeze_plan)';
-export const FORGET_PLAN = 'DELETE FROM temp._oversync_freeze_plan';
+export const HAS_PLAN = 'SELECT EXISTS (SELECT 1 FROM _oversync_work._oversync_freeze_plan)';
+export const FORGET_PLAN = 'DELETE FROM _oversync_work._oversync_freeze_plan';
 
 /** The position before the first planned row. */
-export const PLAN_START = 'SELECT COALESCE(MIN(position), 1) - 1 FROM temp._oversync_freeze_plan';
+export const PLAN_START = 'SELECT COALESCE(MIN(position), 1) - 1 FROM _oversync_work._oversync_freeze_plan';
 
 /** Last position that was worked off. */
-export const SHORTEN_PLAN = 'DELETE FROM temp._oversync_freeze_plan WHERE position <= ?';
+export const SHORTEN_PLAN = 'DELETE FROM _oversync_work._oversync_freeze_plan WHERE position <= ?';
 
 /** First position (exclusive), rows. Captured bytes of a page of so many rows, its last position, NULL at the end of the plan. */
 export const FREEZE_PAGE_SIZE = `
-SELECT COALESCE(SUM(size), 0), MAX(position) FROM (SELECT position, size FROM temp._oversync_freeze_plan
+SELECT COALESCE(SUM(size), 0), MAX(position) FROM (SELECT position, size FROM _oversync_work._oversync_freeze_plan
   WHERE position > ? ORDER BY position LIMIT ?)`;
 
 /** Bytes, first position (exclusive), rows. Last position of the page that fits, NULL when not even one row does; next position. */
 export const FREEZE_PAGE_END = `
 SELECT MAX(position) FILTER (WHERE total <= ?), MIN(position) FROM (SELECT position, SUM(size) OVER (ORDER BY position) AS total
-  FROM temp._oversync_freeze_plan WHERE position > ? ORDER BY position LIMIT ?)`;
+  FROM _oversync_work._oversync_freeze_plan WHERE position > ? ORDER BY position LIMIT ?)`;
 
 /** A planned row that is still what was planned; rows that turned into deletions, or back, wait for the next plan. */
 const AS_PLANNED = `JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid AND d.dirty_ordinal = f.dirty_ordinal
@@ -61,13 +61,13 @@ const AS_PLANNED = `JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid AND d.dir
 /** First and last position, both inclusive. */
 export const FREEZE_PAGE = `
 SELECT d.table_name, d.key_json, CAST(d.base_row_version AS TEXT), d.payload, COALESCE(s.deleted = 0, 0), f.position
-FROM temp._oversync_freeze_plan f ${AS_PLANNED}
+FROM _oversync_work._oversync_freeze_plan f ${AS_PLANNED}
 LEFT JOIN _sync_row_state s ON s.schema_name = d.schema_name AND s.table_name = d.table_name AND s.key_json = d.key_json
 WHERE f.position BETWEEN ? AND ? ORDER BY f.position`;
 
 /** JSON array of table names. Rows and captured bytes of the upserts of a foreign-key group. */
 export const GROUP_SIZE = `
-SELECT count(*), COALESCE(SUM(f.size), 0) FROM temp._oversync_freeze_plan f ${AS_PLANNED}
+SELECT count(*), COALESCE(SUM(f.size), 0) FROM _oversync_work._oversync_freeze_plan f ${AS_PLANNED}
 WHERE d.payload IS NOT NULL AND d.table_name IN (SELECT value FROM json_each(?))`;
 
 export const INSERT_OUTBOX_ROWS = {
@@ -81,7 +81,7 @@ export const QUARANTINE_UNENCODABLE = `
 INSERT INTO _oversync_quarantine(schema_name, table_name, key_json, op, base_row_version, payload, origin, code, detail, shows, attempts)
 SELECT d.schema_name, d.table_name, d.key_json, refused.value->>3,
   d.base_row_version, d.payload, 'freeze', refused.value->>1, refused.value->>2, 'local', 1
-FROM json_each(?) refused JOIN temp._oversync_freeze_plan f ON f.position = refused.value->>0
+FROM json_each(?) refused JOIN _oversync_work._oversync_freeze_plan f ON f.position = refused.value->>0
 JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid WHERE true
 ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET op = excluded.op, payload = excluded.payload,
   base_row_version = excluded.base_row_version, origin = excluded.origin, code = excluded.code, detail = excluded.detail,
@@ -89,7 +89,7 @@ ON CONFLICT (schema_name, table_name, key_json) DO UPDATE SET op = excluded.op, 
 
 /** Last position. */
 export const DROP_FROZEN = `
-DELETE FROM _sync_dirty_rows WHERE rowid IN (SELECT d.rowid FROM temp._oversync_freeze_plan f ${AS_PLANNED} WHERE f.position <= ?)`;
+DELETE FROM _sync_dirty_rows WHERE rowid IN (SELECT d.rowid FROM _oversync_work._oversync_freeze_plan f ${AS_PLANNED} WHERE f.position <= ?)`;
 
 /** Source id, source bundle id, lease, hash, rows. */
 export const SAVE_PREPARED = `
@@ -101,5 +101,5 @@ export const HAS_DIRTY_UP_TO = 'SELECT EXISTS (SELECT 1 FROM _sync_dirty_rows WH
 
 /** Position. The captured bytes, to tell replaced bytes from a genuine U+FFFD. */
 export const CAPTURED_BYTES = `
-SELECT CAST(d.payload AS BLOB), CAST(d.key_json AS BLOB) FROM temp._oversync_freeze_plan f JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid
+SELECT CAST(d.payload AS BLOB), CAST(d.key_json AS BLOB) FROM _oversync_work._oversync_freeze_plan f JOIN _sync_dirty_rows d ON d.rowid = f.dirty_rowid
 WHERE f.position = ?`;

@@ -20,7 +20,7 @@ import { dropNoOpRecords } from './no-op-records.ts';
 import { requeueQuarantined, waitingChildren } from './requeue-quarantined.ts';
 import { recaptureIfDue } from './schema-change.ts';
 import type { FreezeInput, FreezeResult } from './store-types.ts';
-import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
+import { CREATE_WORK_TABLES } from './work-tables.sql.ts';
 import { withDurableTransaction } from './transaction.ts';
 
 export { dropNoOpRecords } from './no-op-records.ts';

@@ -163,7 +163,7 @@ class Restorer {
 
   async #intentOf(table: LocalTable, keyJson: string): Promise<Intent | null> {
     const [row] = await this.#tx.all(
-      'SELECT position, table_name, key_json, payload FROM temp._oversync_intents WHERE table_name = ? AND key_json = ?',
+      'SELECT position, table_name, key_json, payload FROM _oversync_work._oversync_intents WHERE table_name = ? AND key_json = ?',
       [table.wireName, keyJson],
     );
     return row === undefined ? null : (intentOf(this.#schema, row)[0] ?? null);
@@ -179,7 +179,7 @@ class Restorer {
 
   async #quarantine(intent: Intent, code: string): Promise<void> {
     const position = BigInt(intent.position);
-    const [row] = await this.#tx.all('SELECT op FROM temp._oversync_intents WHERE position = ?', [position]);
+    const [row] = await this.#tx.all('SELECT op FROM _oversync_work._oversync_intents WHERE position = ?', [position]);
     await this.#tx.run(QUARANTINE_INTENT, [this.#schema.name, code, position]);
     await this.#tx.run('DELETE FROM _sync_dirty_rows WHERE schema_name = ? AND table_name = ? AND key_json = ?', [
       this.#schema.name,

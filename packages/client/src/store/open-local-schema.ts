@@ -22,6 +22,7 @@ import { installTables } from './install-tables.ts';
 import { saveMeta } from './meta.ts';
 import { requestMissingValues } from './schema-change.ts';
 import { testSqlite } from './self-test.ts';
+import { prepareTemporary } from './temporary.ts';
 import { CREATE_LOCAL_SCHEMA, RESERVED_TABLE_NAMES, SHARED_TABLES } from './tables.sql.ts';
 import { translatingFaults } from './transaction.ts';
 
@@ -41,6 +42,7 @@ export interface OpenedSchema {
 export function openLocalSchema(driver: SqliteDriver, config: LocalSchemaConfig, random: Random): Promise<OpenedSchema> {
   return translatingFaults('open', async () => {
     await applyPragmas(driver, config);
+    await prepareTemporary(driver, config);
     const { schema, warnings } = await driver.transaction('deferred', (tx) => validate(tx, config));
     return driver.transaction('immediate', async (tx) => {
       await tx.exec(CREATE_LOCAL_SCHEMA);
@@ -75,7 +77,7 @@ export async function refreshLocalSchema(
 }
 
 async function applyPragmas(driver: SqliteDriver, config: LocalSchemaConfig): Promise<void> {
-  const { journalMode = 'wal', recursiveTriggers = true, busyTimeoutMs, cacheBytes, tempStore } = config.pragmas ?? {};
+  const { journalMode = 'wal', recursiveTriggers = true, busyTimeoutMs, cacheBytes } = config.pragmas ?? {};
   await driver.all(`PRAGMA busy_timeout = ${busyTimeoutMs ?? SQLITE_BUSY_TIMEOUT_MS}`);
   if (journalMode !== 'unchanged') await driver.all(`PRAGMA journal_mode = ${journalMode}`);
   await driver.exec(
@@ -83,7 +85,6 @@ async function applyPragmas(driver: SqliteDriver, config: LocalSchemaConfig): Pr
       'PRAGMA foreign_keys = ON',
       `PRAGMA recursive_triggers = ${recursiveTriggers ? 'ON' : 'OFF'}`,
       `PRAGMA cache_size = -${Math.floor((cacheBytes ?? SQLITE_CACHE_BYTES) / BYTES_PER_CACHE_UNIT)}`,
-      ...(tempStore === undefined ? [] : [`PRAGMA temp_store = ${tempStore === 'memory' ? 'MEMORY' : 'FILE'}`]),
     ].join(';'),
   );
 }

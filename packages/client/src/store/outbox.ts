@@ -10,7 +10,7 @@ import type { ClientState, Outbox } from './client-state.ts';
 import { bigintColumn, countColumn, onlyRow, optionalTextColumn, textColumn } from './columns.ts';
 import { CHUNK_END, CHUNK_ROWS, CLEAR_OUTBOX_HEADER, OUTBOX_FACTS, SAVE_COMMITTED, UNFREEZE_ROWS } from './outbox.sql.ts';
 import type { OutboxChunk, PageBounds } from './store-types.ts';
-import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
+import { CREATE_WORK_TABLES } from './work-tables.sql.ts';
 import { withDurableTransaction } from './transaction.ts';
 
 /** Rows read at once while the outbox is verified. */
@@ -68,7 +68,7 @@ export async function unfreezeOutbox(tx: SqliteTx): Promise<number> {
   const count = countColumn(onlyRow(await tx.all('SELECT count(*) FROM _sync_outbox_rows')), 0);
   if (count > 0) await tx.run(UNFREEZE_ROWS);
   // Rows that come back belong before those a plan still holds.
-  await tx.exec(`${CREATE_WORK_TABLES}; DELETE FROM temp._oversync_freeze_plan`);
+  await tx.exec(`${CREATE_WORK_TABLES}; DELETE FROM _oversync_work._oversync_freeze_plan`);
   await clearOutbox(tx);
   return count;
 }

@@ -100,7 +100,7 @@ async function trim(tx: SqliteTx, limit: number): Promise<void> {
 const RECORD_REPLAY = `
 INSERT INTO _oversync_outcomes(schema_name, table_name, key_json, op, outcome, bundle_seq, row_version)
 SELECT ?, p.table_name, p.key_json, o.op, CASE p.verdict WHEN 3 THEN 'kept_local' ELSE 'accepted' END, ?, p.row_version
-FROM temp._oversync_page p JOIN _sync_outbox_rows o
+FROM _oversync_work._oversync_page p JOIN _sync_outbox_rows o
 ON o.source_bundle_id = (SELECT source_bundle_id FROM _sync_outbox_bundle) AND o.row_ordinal = p.uploaded_ordinal
 ORDER BY p.uploaded_ordinal DESC LIMIT ?`;
 

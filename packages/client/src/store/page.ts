@@ -31,7 +31,7 @@ import {
   SET_SQL_PAYLOADS,
   WHAT_IS_PENDING,
 } from './page.sql.ts';
-import { CREATE_WORK_TABLES, EMPTY_WORK_TABLES } from './temp-tables.sql.ts';
+import { CREATE_WORK_TABLES, EMPTY_WORK_TABLES } from './work-tables.sql.ts';
 
 /** The payload that the column expressions read, of tables with BLOBs. */
 export const PAGE_PAYLOAD = 'COALESCE(p.sql_payload, p.payload)';
@@ -158,7 +158,7 @@ export async function loadPageTables(tx: SqliteTx, schema: LocalSchema): Promise
 /** Parameter: table. */
 function upsertSql(table: LocalTable): string {
   return (
-    `${insertIntoSql(table)} SELECT ${wireValuesSql(table, payloadOf(table))} FROM temp._oversync_page p ` +
+    `${insertIntoSql(table)} SELECT ${wireValuesSql(table, payloadOf(table))} FROM _oversync_work._oversync_page p ` +
     `WHERE p.table_name = ? AND p.verdict IN (0, 2) AND p.op <> 'DELETE' ORDER BY p.ordinal ${upsertClauseSql(table)}`
   );
 }
@@ -167,7 +167,7 @@ function upsertSql(table: LocalTable): string {
 function deleteSql(table: LocalTable): string {
   return (
     `DELETE FROM ${tableSql(table)} WHERE ${quoteIdentifier(table.key.name)} IN (SELECT ${keyValueSql(table, 'p.key_json')} ` +
-    `FROM temp._oversync_page p WHERE p.table_name = ? AND p.verdict IN (0, 2) AND p.op = 'DELETE')`
+    `FROM _oversync_work._oversync_page p WHERE p.table_name = ? AND p.verdict IN (0, 2) AND p.op = 'DELETE')`
   );
 }
 
@@ -178,7 +178,7 @@ function settleEqualSql(table: LocalTable): string {
     `EXISTS (SELECT 1 FROM ${tableSql(table)} x WHERE x.${key} = ${keyValueSql(table, 'p.key_json')} ` +
     `AND ${equalsWireSql(table, 'x', payloadOf(table))})`;
   return (
-    `UPDATE temp._oversync_page SET verdict = 2 WHERE ordinal IN (SELECT p.ordinal FROM temp._oversync_page p ` +
+    `UPDATE _oversync_work._oversync_page SET verdict = 2 WHERE ordinal IN (SELECT p.ordinal FROM _oversync_work._oversync_page p ` +
     `JOIN _sync_dirty_rows d ON d.table_name = p.table_name AND d.key_json = p.key_json ` +
     `WHERE p.verdict = 1 AND p.table_name = ? AND d.schema_name = ? AND CASE ` +
     `WHEN p.op = 'DELETE' THEN d.payload IS NULL ELSE d.payload IS NOT NULL AND ${isEqual} END)`

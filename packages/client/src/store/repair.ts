@@ -106,7 +106,7 @@ async function fillPage(tx: SqliteTx, schema: LocalSchema, input: RepairInput): 
   if (pending.hasDirty) await tx.run(MARK_DIRTY, [schema.name]);
   if (pending.hasFrozen) await tx.run(MARK_FROZEN);
   if (pending.hasQuarantined) await tx.run(MARK_QUARANTINED, [schema.name]);
-  await tx.run('DELETE FROM temp._oversync_page WHERE verdict <> 0');
+  await tx.run('DELETE FROM _oversync_work._oversync_page WHERE verdict <> 0');
   for (const table of new Set(input.ranges.map((entry) => entry.table))) {
     await tx.run(dropEqualRowsSql(table), [table.wireName, schema.name]);
   }
@@ -119,9 +119,9 @@ async function dropOrphanStates(tx: SqliteTx, schema: LocalSchema, table: LocalT
 }
 
 const COUNT_CHANGES = `
-SELECT count(*) FILTER (WHERE op <> 'DELETE'), count(*) FILTER (WHERE op = 'DELETE') FROM temp._oversync_page`;
+SELECT count(*) FILTER (WHERE op <> 'DELETE'), count(*) FILTER (WHERE op = 'DELETE') FROM _oversync_work._oversync_page`;
 
 /** Schema. The server has no live row of these keys, and when it deleted them nobody knows: as if never seen. */
 const DROP_STATES_OF_EXTRA_ROWS = `
 DELETE FROM _sync_row_state WHERE schema_name = ? AND (table_name, key_json) IN
-  (SELECT table_name, key_json FROM temp._oversync_page WHERE op = 'DELETE')`;
+  (SELECT table_name, key_json FROM _oversync_work._oversync_page WHERE op = 'DELETE')`;

@@ -71,10 +71,10 @@ export async function writeStagedPage(
 
 async function writeHexPage(tx: SqliteTx, schema: LocalSchema, staged: StagedTable, range: readonly SqlValue[]): Promise<number> {
   const { table } = staged;
-  await tx.exec('DELETE FROM temp._oversync_page');
+  await tx.exec('DELETE FROM _oversync_work._oversync_page');
   await tx.run(fillPageSql(staged), [table.wireName, ...range]);
   await fillSqlPayloads(tx, schema);
-  const sql = `${insertIntoSql(table)} SELECT ${wireValuesSql(table, PAGE_PAYLOAD)} FROM temp._oversync_page p`;
+  const sql = `${insertIntoSql(table)} SELECT ${wireValuesSql(table, PAGE_PAYLOAD)} FROM _oversync_work._oversync_page p`;
   return (await tx.run(sql)).changes;
 }
 
@@ -120,16 +120,16 @@ SELECT ?, ?, p.key_json, p.row_version, (SELECT strftime('%Y-%m-%dT%H:%M:%fZ','n
 /** Table, range. */
 function fillPageSql({ from, where }: StagedTable): string {
   return `
-INSERT INTO temp._oversync_page(ordinal, table_name, key_json, op, row_version, payload)
+INSERT INTO _oversync_work._oversync_page(ordinal, table_name, key_json, op, row_version, payload)
 SELECT p.rowid, ?, p.key_json, 'INSERT', p.row_version, p.payload FROM ${from} WHERE ${where}${RANGE}`;
 }
 
 /** Table, range, table. */
 function keepIntentRowsSql({ from, where }: StagedTable): string {
   return `
-INSERT INTO temp._oversync_intent_rows(table_name, key_json, row_version, payload)
+INSERT INTO _oversync_work._oversync_intent_rows(table_name, key_json, row_version, payload)
 SELECT ?, p.key_json, p.row_version, p.payload FROM ${from} WHERE ${where}${RANGE}
-  AND EXISTS (SELECT 1 FROM temp._oversync_intents i WHERE i.table_name = ? AND i.key_json = p.key_json)`;
+  AND EXISTS (SELECT 1 FROM _oversync_work._oversync_intents i WHERE i.table_name = ? AND i.key_json = p.key_json)`;
 }
 
 /** Table, first and last rowid. */

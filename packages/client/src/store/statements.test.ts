@@ -12,7 +12,7 @@ import * as outbox from './outbox.sql.ts';
 import * as page from './page.sql.ts';
 import * as quarantineReview from './quarantine-review.sql.ts';
 import * as replay from './replay.sql.ts';
-import { CREATE_WORK_TABLES } from './temp-tables.sql.ts';
+import { CREATE_WORK_TABLES } from './work-tables.sql.ts';
 import { openLocal } from './test-local.ts';
 
 const DDL = `CREATE TABLE "Order" ("id" TEXT PRIMARY KEY NOT NULL, "group" BLOB REFERENCES files(id), "select" TEXT UNIQUE, json TEXT, r REAL);
