@@ -238,6 +238,14 @@ async function checkTemporary(driver: SqliteDriver): Promise<void> {
   });
   const [count] = await driver.transaction('immediate', (tx) => only(tx, 'SELECT count(*) FROM temp.work'));
   check(Number(count) === 1, 'there is one connection, whose temporary tables stay');
+  await driver.exec("ATTACH DATABASE '' AS scratch; CREATE TABLE scratch.pages (a)");
+  await driver.transaction('immediate', async (tx) => {
+    await tx.run(
+      'WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n LIMIT 5000) INSERT INTO scratch.pages SELECT randomblob(1000) FROM n',
+    );
+  });
+  const [pages] = await driver.transaction('immediate', (tx) => only(tx, 'SELECT count(*) FROM scratch.pages'));
+  check(Number(pages) === 5000, 'a temporary database holds more than its cache does');
 }
 
 async function checkDatabaseId(driver: SqliteDriver): Promise<void> {
