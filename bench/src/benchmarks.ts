@@ -6,7 +6,7 @@ import { liveQuery } from './live-query.bench.ts';
 import { pull } from './pull.bench.ts';
 import { push } from './push.bench.ts';
 import { rebuild } from './rebuild.bench.ts';
-import { snapshot } from './snapshot.bench.ts';
+import { snapshot, snapshotOrdered } from './snapshot.bench.ts';
 import { serverPull } from './server-pull.bench.ts';
 import { smallPush } from './small-push.bench.ts';
 import { stages } from './stages.bench.ts';
@@ -23,6 +23,7 @@ const ALL: readonly Benchmark[] = [
   commitOrdered,
   smallPush,
   snapshot,
+  snapshotOrdered,
   serverPull,
   latency,
   watchStreams,

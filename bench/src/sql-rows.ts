@@ -3,10 +3,18 @@
 /** Columns of {@link selectBenchRows}, in its order. */
 export const BENCH_ROW_COLUMNS = 'id, name, country, admin1, lat, lng, rating, visited, note, updated_at';
 
-/** A query for `count` rows like those of `makeBenchRow`, the same ones each time, with keys that rise with time. */
-export function selectBenchRows(count: number): string {
+/** Keys of made rows: UUIDs that rise with time (version 7), or that are spread over all values (version 4). */
+export type BenchKeys = 'ordered' | 'random';
+
+const KEY_TEXTS: Readonly<Record<BenchKeys, string>> = {
+  ordered: `lpad(to_hex(1767225600000 + n), 12, '0') || '7' || left(d, 3) || '8' || substr(d, 4, 3) || substr(d, 7, 12)`,
+  random: `substr(d, 33, 12) || '4' || left(d, 3) || '8' || substr(d, 45, 15)`,
+};
+
+/** A query for `count` rows like those of `makeBenchRow`, the same ones each time. */
+export function selectBenchRows(count: number, keys: BenchKeys = 'ordered'): string {
   return `
-SELECT (lpad(to_hex(1767225600000 + n), 12, '0') || '7' || left(d, 3) || '8' || substr(d, 4, 3) || substr(d, 7, 12))::uuid AS id,
+SELECT (${KEY_TEXTS[keys]})::uuid AS id,
   'place ' || n || ' ' || substr(d, 19, 12) AS name,
   (ARRAY['DE', 'FR', 'JP', 'BR'])[n % 4 + 1] AS country,
   (n % 97)::text AS admin1,
