@@ -215,6 +215,9 @@ export const SCOPE_CHECK_EXAMPLES_MAX = 20;
 /** Sessions whose request hash a process keeps while their chunks pass; the least recently used one is hashed by PostgreSQL instead. */
 export const RUNNING_HASHES_MAX = 1024;
 
+/** Milliseconds for which small pushes go the ordinary way after PostgreSQL did not find their functions: each trial is an ERROR in its log. */
+export const LACKING_FUNCTIONS_PAUSE_MS = 60_000;
+
 /** Small pushes between upload and commit whose shape a process remembers; others are committed in more round trips. */
 export const REMEMBERED_PUSHES_MAX = 1024;
 

@@ -92,7 +92,13 @@ function rememberChunk(ctx: SyncContext, pushId: string, staging: Staging, sourc
   const memory = getPushMemory(ctx);
   memory.forgetPush(pushId);
   if (startRowOrdinal !== 0 || rows === undefined || hasRepeatedKey(rows)) return;
-  memory.notePush(pushId, { catalog: staging.catalog, groups: groupRows(rows), rowCount, sourceBundleId });
+  memory.notePush(pushId, {
+    catalog: staging.catalog,
+    groups: groupRows(rows),
+    rowCount,
+    stagedBytes: staging.canonical.byteLength,
+    sourceBundleId,
+  });
 }
 
 /** The first chunk of a push, with few rows. */

@@ -151,7 +151,7 @@ async function resolveSmallOutcome(ctx: SyncContext, actor: Actor, pushId: strin
   if (found === undefined) return { outcome: hasEnded ? 'aborted' : 'unknown' };
   const times = { attempts: 1, lockWaitMs: 0, applyMs: 0, finaliseMs: 0 };
   const rowCount = Number(found.rowCount);
-  const known = { ...sent, ...found, rowCount, plannedRowCount: staged.rowCount, canonicalBytes: 0n, lostRowCount: 0 };
+  const known = { ...sent, ...found, rowCount, plannedRowCount: staged.rowCount, lostRowCount: 0 };
   return { outcome: 'committed', value: describeSmall(actor, pushId, known, times) };
 }
 

@@ -1,4 +1,4 @@
-import { REMEMBERED_PUSHES_MAX, REMEMBERED_SCOPES_MAX } from '../limits.ts';
+import { LACKING_FUNCTIONS_PAUSE_MS, REMEMBERED_PUSHES_MAX, REMEMBERED_SCOPES_MAX } from '../limits.ts';
 import type { ApplyGroup } from '../rules/push-apply-sql.ts';
 import type { Catalog } from '../rules/table-description.ts';
 import type { SyncContext } from './context.ts';
@@ -9,6 +9,8 @@ export interface StagedSmallPush {
   readonly catalog: Catalog;
   readonly groups: readonly ApplyGroup[];
   readonly rowCount: number;
+  /** Bytes of its canonical rows. */
+  readonly stagedBytes: number;
   readonly sourceBundleId: bigint;
 }
 
@@ -20,8 +22,16 @@ export class PushMemory {
   readonly #scopePks = new Map<string, string>();
   readonly #pushes = new Map<string, StagedSmallPush>();
   readonly #refused = new WeakMap<Catalog, Set<string>>();
-  /** The functions of small pushes are not there for this server's role. */
-  lacksFunctions = false;
+  #functionsLackedUntil = Number.NEGATIVE_INFINITY;
+
+  /** The functions of small pushes were not there for this server's role a moment ago; a bootstrap or a GRANT may bring them back. */
+  get lacksFunctions(): boolean {
+    return performance.now() < this.#functionsLackedUntil;
+  }
+
+  noteLackingFunctions(): void {
+    this.#functionsLackedUntil = performance.now() + LACKING_FUNCTIONS_PAUSE_MS;
+  }
 
   getScopePk(scopeId: string): string | undefined {
     return this.#scopePks.get(scopeId);

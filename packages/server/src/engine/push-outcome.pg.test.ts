@@ -96,6 +96,12 @@ describe('a commit whose connection breaks', () => {
       const reply = await commitPush(fixture.ctx, actor, pushId);
       weather = 'calm';
       expect(reply).toMatchObject({ bundle_seq: 1n, row_count: 1 });
+      const { rows } = await fixture.pg.query(
+        'SELECT b.canonical_bytes FROM sync.bundle b JOIN sync.scope s USING (scope_pk) WHERE s.scope_id=$1',
+        [actor.scopeId],
+      );
+      const told = fixture.events.findLast(({ name }) => name === 'pushCommitted');
+      expect(told).toMatchObject({ bytes: Number(rows[0]?.[0]) });
       expect(await openSession(fixture.ctx, actor, ROWS)).toEqual({ status: 'already_committed', ...reply });
       expect(await countUsers()).toBe('1');
     },

@@ -4,6 +4,8 @@
  */
 import { PgFault } from '../ports/postgres.ts';
 import type { PgTransaction } from '../ports/postgres.ts';
+import { planDirectPush } from '../rules/direct-push.ts';
+import type { DirectPush } from '../rules/direct-push.ts';
 import { planApply } from '../rules/push-apply-sql.ts';
 import type { ApplyStatement } from '../rules/push-apply-sql.ts';
 import type { TableDescription } from '../rules/table-description.ts';
@@ -12,16 +14,18 @@ import { RowReader } from '../store/row-reader.ts';
 import { runLastStatements } from '../store/run-statements.ts';
 import type { ScriptStatement } from '../store/run-statements.ts';
 import {
-  afterBegin,
   beginSmallCommit,
-  checkSmallCommitColumns,
+  commitSmallDirectly,
   createSmallPush,
   endSmallCommit,
+  foundBy,
+  settleSmallCommit,
   stageSmallPush,
 } from '../store/small-push.sql.ts';
 import { NOT_PLAIN_STATE } from '../store/small-push-functions.sql.ts';
-import type { SmallChunk, SmallPushActor, SmallPushSession } from '../store/small-push.sql.ts';
+import type { SmallChunk, SmallCommitEnd, SmallPushActor, SmallPushSession } from '../store/small-push.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
+import { SMALL_ROW_BYTES } from './push-direct.ts';
 import { getRunningHashes } from './push-hash.ts';
 import { getPushMemory } from './push-memory.ts';
 import type { PushMemory, StagedSmallPush } from './push-memory.ts';
@@ -38,8 +42,7 @@ export async function createSmallSession(
   const caller = findCaller(ctx, actor, attempt);
   if (caller === undefined) return undefined;
   const pushId = ctx.tokens().issue('push', caller.scopePk);
-  const settings = `${formatTimeout(attempt)};SET LOCAL synchronous_commit=off`;
-  const results = await runSmall(ctx, settings, (tx) =>
+  const results = await runSmall(ctx, formatTimeout(attempt), (tx) =>
     runLastStatements(tx, [createSmallPush(ctx.names, caller, { ...session, pushId })]),
   );
   return results?.[0]?.rows[0]?.[0] === 't' ? pushId : undefined;
@@ -92,7 +95,7 @@ export async function commitSmallPush(
   const staged = findStaged(ctx, input.pushId);
   const requestHash = staged === undefined ? undefined : getRunningHashes(ctx).getDigest(input.pushId, staged.rowCount);
   if (caller === undefined || staged === undefined || requestHash === undefined) return undefined;
-  const push = { ...describePush(ctx, caller, staged, input.pushId), requestHash };
+  const push = { ...planCommit(ctx, caller, staged, input.pushId), requestHash };
   if (push.plan.length > STATEMENTS_MAX) return undefined;
   return runSmall(ctx, formatTimeout(attempt), (tx) => runCommit(ctx, tx, push, input), staged);
 }
@@ -100,46 +103,49 @@ export async function commitSmallPush(
 /** Statements of one push beyond which the ordinary way is no worse. */
 const STATEMENTS_MAX = 20;
 
-interface DescribedPush {
+interface PlannedCommit {
   readonly requestHash: string;
   readonly caller: SmallPushActor;
   readonly staged: StagedSmallPush;
-  readonly plan: readonly ApplyStatement[];
   readonly tables: readonly TableDescription[];
+  /** The rows in one statement with their history, where the push says all about them. */
+  readonly direct: DirectPush | null;
+  /** The rows step by step otherwise. */
+  readonly plan: readonly ApplyStatement[];
 }
 
-function describePush(
+function planCommit(
   ctx: SyncContext,
   caller: SmallPushActor,
   staged: StagedSmallPush,
   pushId: string,
-): Omit<DescribedPush, 'requestHash'> {
-  const { scopeId, scopePk } = caller;
-  const plan = planApply(staged.groups, staged.catalog, { pushRow: ctx.names.pushRow, scopeId, scopePk, pushId });
-  const tables = new Set(staged.groups.flatMap(({ tableId }) => staged.catalog.byId.get(tableId) ?? []));
-  return { caller, staged, plan, tables: [...tables] };
+): Omit<PlannedCommit, 'requestHash'> {
+  const { groups, catalog } = staged;
+  const direct = ctx.commitsDirectly === false ? null : planDirectPush(groups, catalog);
+  const where = { pushRow: ctx.names.pushRow, scopeId: caller.scopeId, scopePk: foundBy('scopePk'), pushId };
+  const plan = direct === null ? planApply(groups, catalog, where) : [];
+  const tables = new Set(groups.flatMap(({ tableId }) => catalog.byId.get(tableId) ?? []));
+  return { caller, staged, direct, plan, tables: [...tables] };
 }
 
 async function runCommit(
   ctx: SyncContext,
   tx: PgTransaction,
-  push: DescribedPush,
+  push: PlannedCommit,
   { pushId, captureToken }: SmallCommitInput,
 ): Promise<SmallCommitResult | undefined> {
-  const { caller, staged, tables, requestHash: canonicalRequestHash } = push;
+  const { caller, staged, tables, direct, requestHash: canonicalRequestHash } = push;
   const { rowCount } = staged;
-  const [only] = tables;
-  const tableId = only !== undefined && tables.length === 1 ? only.tableId : null;
-  const rowLayout = getLayoutTag(staged.catalog);
   const shared = { pushId, rowCount, canonicalRequestHash, captureToken };
-  const results = await runLastStatements(tx, [
-    beginSmallCommit(ctx.names, caller, { ...shared, rowLayout, tableId }),
-    ...applyStatements(ctx, push, tableId !== null),
-    endSmallCommit(ctx.names, { ...caller, ...shared, tables, limits: ctx.options }),
-  ]);
-  const begun = results[0]?.rows[0];
-  if (begun === undefined) return undefined;
-  const [begin, end] = [new RowReader(begun), new RowReader(results.at(-1)?.rows[0] ?? [])];
+  // Capture need not be told otherwise later: nothing but the push's own statements runs at the top level.
+  const tableIds = direct !== null || tables.length === 1 ? tables.map(({ tableId }) => tableId) : [];
+  const commit = { ...shared, tableIds, checksVersions: direct === null, rowLayout: getLayoutTag(staged.catalog) };
+  const end = { ...caller, ...shared, tables, limits: ctx.options };
+  const steps = direct === null ? stepwise(ctx, push, end) : inOne(ctx, push, end, direct);
+  const results = await runLastStatements(tx, [beginSmallCommit(ctx.names, caller, commit), ...steps.statements]);
+  const [begun, ended] = [results[0]?.rows[0], results[1 + steps.end]?.rows[0]];
+  if (begun === undefined || ended === undefined || ended[0] === null) return undefined;
+  const [begin, written] = [new RowReader(begun), new RowReader(ended)];
   return {
     scopePk: caller.scopePk,
     bundleSeq: begin.bigint(),
@@ -147,29 +153,49 @@ async function runCommit(
     lockWaitMs: begin.int(),
     canonicalRequestHash,
     plannedRowCount: rowCount,
-    rowCount: end.int(),
-    canonicalBytes: end.bigint(),
-    lostRowCount: end.int(),
-    bundleHash: end.text(),
+    rowCount: written.int(),
+    canonicalBytes: written.bigint(),
+    lostRowCount: written.int(),
+    bundleHash: written.text(),
   };
 }
 
-/**
- * The rows and everything deferred. The table of a push with a single one was named when the commit began: nothing but the push's own
- * statements runs at the top level, so capture would be told the same by naming it later.
- */
-function applyStatements(ctx: SyncContext, { plan, tables }: DescribedPush, isTableSet: boolean): readonly ScriptStatement[] {
+/** What follows `begin`. */
+interface CommitSteps {
+  readonly statements: readonly ScriptStatement[];
+  /** Place of the one that tells what was written. */
+  readonly end: number;
+}
+
+function inOne(
+  ctx: SyncContext,
+  { staged, tables }: PlannedCommit,
+  end: SmallCommitEnd & SmallPushActor,
+  push: DirectPush,
+): CommitSteps {
+  const hasSmallRows = staged.stagedBytes <= staged.rowCount * SMALL_ROW_BYTES;
+  const statements = [
+    commitSmallDirectly(ctx.names, end, push, hasSmallRows),
+    'SET CONSTRAINTS ALL IMMEDIATE',
+    ...tables.map((table) => settleSmallCommit(ctx.names, table, end)),
+  ];
+  return { statements, end: 0 };
+}
+
+function stepwise(ctx: SyncContext, { plan, tables }: PlannedCommit, end: SmallCommitEnd): CommitSteps {
+  const isTableSet = tables.length === 1;
   const apply = plan.flatMap((statement) => [
     ...(isTableSet ? [] : [applyTableSetting(statement.table.tableId)]),
-    afterBegin(statement.sql()),
+    statement.sql(),
   ]);
-  return [
-    'SET CONSTRAINTS ALL DEFERRED',
+  const statements = [
     ...apply,
     ...(isTableSet ? [] : [applyTableSetting(null)]),
     'SET CONSTRAINTS ALL IMMEDIATE',
-    ...tables.map((table) => checkSmallCommitColumns(ctx.names, table)),
+    ...tables.map((table) => settleSmallCommit(ctx.names, table, null)),
+    endSmallCommit(ctx.names, end),
   ];
+  return { statements, end: statements.length - 1 };
 }
 
 /** `undefined` where the functions cannot judge the caller or the token. */
@@ -218,5 +244,5 @@ const LACKING_STATES: ReadonlySet<string> = new Set(['42883', '42501', '3F000'])
 
 function noteFault(memory: PushMemory, fault: PgFault, staged: StagedSmallPush | undefined): void {
   if (staged !== undefined && fault.sqlState === NOT_PLAIN_STATE) memory.refuse(staged);
-  if (LACKING_STATES.has(fault.sqlState) && staged === undefined) memory.lacksFunctions = true;
+  if (LACKING_STATES.has(fault.sqlState) && staged === undefined) memory.noteLackingFunctions();
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { bindNumbered, bindStatement, replaceLiterals } from './bound-statement.ts';
+import { bindNumbered, bindStatement } from './bound-statement.ts';
 
 test('values stand in the text as parameters and, for drivers that keep nothing, as literals', () => {
   const statement = bindStatement((bind) => `SELECT ${bind('text', "it's $1")}, ${bind('int8', 7n)}, ${bind('uuid', null)}`);
@@ -22,14 +22,17 @@ test('what looks like a parameter inside a name or a constant is left alone', ()
 });
 
 test('SQL can take the place of a value, with the same text and so the same plan', () => {
-  const statement = bindNumbered('SELECT $1::int8, $2::text', [
-    ['int8', null],
-    ['text', 'x'],
+  const term = { sql: 'current_setting($$a$$)' };
+  const numbered = bindNumbered('SELECT $1::int8, $2::text', [
+    ['int8', term],
+    ['text', 'y'],
   ]);
-  const replaced = replaceLiterals(statement, ['current_setting($$a$$)', "'y'"]);
-  expect(replaced).toMatchObject({
-    text: statement.text,
-    types: statement.types,
-    inline: "SELECT current_setting($$a$$)::int8, 'y'::text",
-  });
+  const bound = bindStatement((bind) => `SELECT ${bind('int8', term)}, ${bind('text', 'y')}`);
+  for (const statement of [numbered, bound]) {
+    expect(statement).toMatchObject({
+      text: 'SELECT $1::int8, $2::text',
+      literals: [term.sql, "'y'"],
+      inline: "SELECT current_setting($$a$$)::int8, 'y'::text",
+    });
+  }
 });

@@ -3,10 +3,15 @@ import type { PgStatement } from '../ports/postgres.ts';
 import { quoteLiteral } from './sql-text.ts';
 
 /** Types of the values that statements take. */
-export type BoundType = 'int4' | 'int8' | 'text' | 'uuid' | 'json' | 'bool';
+export type BoundType = 'int4' | 'int8' | 'text' | 'uuid' | 'json' | 'bool' | 'regclass';
+
+/** SQL that takes the place of a value, with the same text and so the same plan. It may not look at tables. */
+export interface SqlTerm {
+  readonly sql: string;
+}
 
 /** Puts a value into a statement and returns what stands for it in the text. */
-export type Bind = (type: BoundType, value: string | number | bigint | null) => string;
+export type Bind = (type: BoundType, value: string | number | bigint | SqlTerm | null) => string;
 
 /**
  * Makes a statement from its text. `build` must not let a value into the text in any other way than through `bind`: equal texts
@@ -31,30 +36,17 @@ export function bindStatement(build: (bind: Bind) => string): PgStatement {
 }
 
 /** A value with its type. */
-export type BoundValue = readonly [type: BoundType, value: string | number | bigint | null];
+export type BoundValue = readonly [type: BoundType, value: string | number | bigint | SqlTerm | null];
 
 /** Quoted identifiers and constants, which may hold what looks like a parameter, and parameters. */
 const QUOTED_OR_PARAMETER = /"(?:[^"]|"")*"|'(?:[^']|'')*'|\$(\d+)/g;
 
 /** {@link bindStatement} for a text whose parameters stand in it as `$1 …`, with their casts. */
 export function bindNumbered(text: string, values: readonly BoundValue[]): PgStatement {
-  const types = values.map(([type]) => type);
-  return createStatement(
-    text,
-    types,
-    values.map(([, value]) => formatLiteral(value)),
-  );
-}
-
-/** The statement with other SQL in the place of its values. */
-export function replaceLiterals({ text, types }: PgStatement, literals: readonly string[]): PgStatement {
-  return createStatement(text, types, literals);
-}
-
-function createStatement(text: string, types: readonly string[], literals: readonly string[]): PgStatement {
+  const literals = values.map(([, value]) => formatLiteral(value));
   return {
     text,
-    types,
+    types: values.map(([type]) => type),
     literals,
     get inline() {
       return text.replaceAll(QUOTED_OR_PARAMETER, (found: string, number?: string) =>
@@ -64,6 +56,7 @@ function createStatement(text: string, types: readonly string[], literals: reado
   };
 }
 
-function formatLiteral(value: string | number | bigint | null): string {
-  return value === null ? 'NULL' : quoteLiteral(String(value));
+function formatLiteral(value: string | number | bigint | SqlTerm | null): string {
+  if (typeof value === 'object') return value === null ? 'NULL' : value.sql;
+  return quoteLiteral(String(value));
 }

@@ -4,6 +4,7 @@
  */
 import type { PgStatement } from '../ports/postgres.ts';
 import { bindStatement } from './bound-statement.ts';
+import type { SqlTerm } from './bound-statement.ts';
 import { parseColumnSet } from './push-column-set.ts';
 import type { ColumnSet } from './push-column-set.ts';
 import type { PushOp } from './push-row.ts';
@@ -30,6 +31,11 @@ export interface StagedPush {
   readonly pushId: string;
 }
 
+/** {@link StagedPush} whose scope may be known to SQL only. */
+export interface FoundPush extends Omit<StagedPush, 'scopePk'> {
+  readonly scopePk: string | SqlTerm;
+}
+
 export interface ApplyStatement {
   readonly table: TableDescription;
   readonly group: ApplyGroup;
@@ -50,7 +56,7 @@ function phaseOf(op: PushOp, table: TableDescription): number {
 }
 
 /** The statements in the order in which they have to run. Groups of tables that are no longer registered are an assertion failure. */
-export function planApply(groups: readonly ApplyGroup[], catalog: Catalog, staged: StagedPush): readonly ApplyStatement[] {
+export function planApply(groups: readonly ApplyGroup[], catalog: Catalog, staged: FoundPush): readonly ApplyStatement[] {
   const firstOfTable = new Map<number, number>();
   for (const { tableId, firstRowOrdinal } of groups) {
     firstOfTable.set(tableId, Math.min(firstRowOrdinal, firstOfTable.get(tableId) ?? firstRowOrdinal));
@@ -73,7 +79,7 @@ export function planApply(groups: readonly ApplyGroup[], catalog: Catalog, stage
 function bindApply(
   table: TableDescription,
   group: ApplyGroup,
-  staged: StagedPush,
+  staged: FoundPush,
   rowOrdinalMax: number | undefined,
 ): PgStatement {
   return bindStatement((bind) => {
@@ -171,9 +177,13 @@ export function selectRowColumns(table: TableDescription): PgStatement {
 export function selectRowChangers(table: TableDescription): PgStatement {
   const relations = `pg_catalog.pg_class c WHERE c.oid=${quoteLiteral(tableRef(table))}::pg_catalog.regclass OR c.oid IN (
     SELECT p.relid FROM pg_catalog.pg_partition_tree(${quoteLiteral(tableRef(table))}::pg_catalog.regclass) p)`;
-  return bindStatement(
-    () =>
-      `SELECT pg_catalog.bool_or(c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid=c.oid AND NOT t.tgisinternal ` +
-      `AND t.tgtype&3=3 AND t.tgtype&20<>0 AND t.tgenabled IN ('O','A'))) FROM ${relations}`,
+  return bindStatement(() => `SELECT pg_catalog.bool_or(${changesRows('c')}) FROM ${relations}`);
+}
+
+/** The same of one row of `pg_class`, as SQL. */
+export function changesRows(relation: string): string {
+  return (
+    `(${relation}.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid=${relation}.oid AND NOT t.tgisinternal ` +
+    `AND t.tgtype&3=3 AND t.tgtype&20<>0 AND t.tgenabled IN ('O','A')))`
   );
 }

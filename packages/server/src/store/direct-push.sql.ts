@@ -4,26 +4,35 @@
  */
 import type { PgStatement } from '../ports/postgres.ts';
 import { bindNumbered } from '../rules/bound-statement.ts';
+import type { BoundValue } from '../rules/bound-statement.ts';
 import type { DirectGroup, DirectPush } from '../rules/direct-push.ts';
 import { createAcceptCondition } from './conflict.sql.ts';
 import { keyFromText, keyMember, renderPayload, tableRef } from '../rules/render-sql.ts';
 import { quoteIdentifier } from '../rules/sql-text.ts';
 import { SCOPE_COLUMN } from '../rules/table-description.ts';
-import { BLOCK_ROWS_MAX, PUSH_ID, SCOPE_ID, SCOPE_PK, selectTotals, writeImageCtes, writeSmallRowCtes } from './finalise.sql.ts';
+import {
+  BLOCK_ROWS_MAX,
+  BUNDLE_SEQ,
+  PUSH_ID,
+  SCOPE_ID,
+  SCOPE_PK,
+  selectTotals,
+  writeImageCtes,
+  writeSmallRowCtes,
+} from './finalise.sql.ts';
 import type { ImageFacts } from './finalise.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
+import type { OrdinalRange } from './push-row.sql.ts';
 
-export interface DirectPushQuery {
+export interface DirectPushQuery extends DirectPushShape {
   readonly scopePk: string;
   readonly scopeId: string;
   readonly bundleSeq: string;
   readonly pushId: string;
-  readonly push: DirectPush;
   /** Of the scope: what a base version has to be compared with where the key is unknown. */
   readonly floor: string;
-  readonly hashBytesMax: number;
-  /** Blocks of the greatest number of rows are expected to stay far below their greatest size. */
-  readonly hasSmallRows: boolean;
+  /** Rows of the statement, both ends included; all rows where {@link DirectPushShape.isPart} is not set. */
+  readonly range?: OrdinalRange;
 }
 
 /** Our columns beside those of the table, whose published ones are in lower case. */
@@ -43,6 +52,19 @@ const OWN = {
 /** The place of the rows pushed in other statements that write an image. */
 const FLOOR = '$4::int8';
 
+/** What the text of a direct push depends on; all of its values are parameters. */
+export interface DirectPushShape {
+  readonly push: DirectPush;
+  readonly hashBytesMax: number;
+  /** Blocks of the greatest number of rows are expected to stay far below their greatest size. */
+  readonly hasSmallRows: boolean;
+  /** Only rows of a range, whose ends are two more parameters; other parts may have been written before. Tells no canonical bytes. */
+  readonly isPart?: boolean;
+}
+
+/** Ends of the range of a part. */
+const [FIRST_ORDINAL, LAST_ORDINAL] = ['$7::int4', '$8::int4'];
+
 /** One conflict and nothing is written. */
 const MAY_WRITE = '(SELECT g.verdict FROM guard g)';
 
@@ -51,6 +73,27 @@ const MAY_WRITE = '(SELECT g.verdict FROM guard g)';
  * (0 where blocks were cut by bytes).
  */
 export function commitDirectly(m: MetadataNames, query: DirectPushQuery): PgStatement {
+  return bindNumbered(formatDirectPush(m, { ...query, isPart: query.range !== undefined }), [
+    ['int8', query.scopePk],
+    ['text', query.scopeId],
+    ['int8', query.bundleSeq],
+    ['int8', query.floor],
+    ['uuid', null],
+    ['uuid', query.pushId],
+    ...(query.range === undefined ? [] : [toBound(query.range.first), toBound(query.range.last)]),
+  ]);
+}
+
+function toBound(ordinal: number): BoundValue {
+  return ['int4', ordinal];
+}
+
+/** Its parameters are those of {@link commitDirectly}. `conclude` makes the end of the statement out of its SELECT. */
+export function formatDirectPush(
+  m: MetadataNames,
+  query: DirectPushShape,
+  conclude: (totals: string) => string = (totals) => totals,
+): string {
   const { push } = query;
   const facts: ImageFacts = {
     tables: [...new Set(push.groups.map(({ table }) => table))],
@@ -58,7 +101,7 @@ export function commitDirectly(m: MetadataNames, query: DirectPushQuery): PgStat
     images: push.op === 'DELETE' ? 'gone' : 'live',
     hashBytesMax: query.hashBytesMax,
   };
-  const rows = push.groups.map((group, index) => `x${String(index)} AS MATERIALIZED (${rowsSql(m, push, group)})`);
+  const rows = push.groups.map((group, index) => `x${String(index)} AS MATERIALIZED (${rowsSql(m, query, group)})`);
   const applied = push.groups.map((group, index) => `a${String(index)} AS (${applySql(push, group, `x${String(index)}`)})`);
   const images = push.groups.map(
     ({ table }, index) =>
@@ -67,22 +110,15 @@ export function commitDirectly(m: MetadataNames, query: DirectPushQuery): PgStat
   );
   const verdicts = push.groups.map((_, index) => `SELECT bool_and(x.${OWN.isAccepted}) AS verdict FROM x${String(index)} x`);
   const counts = push.groups.map((_, index) => `(SELECT count(*) FROM a${String(index)})`);
-  const text = `
+  return `
 WITH ${rows.join(',\n')}, guard AS MATERIALIZED (SELECT bool_and(v.verdict) AS verdict FROM (${verdicts.join(' UNION ALL ')}) v), ${applied.join(',\n')},
 image AS NOT MATERIALIZED (${images.join(' UNION ALL ')}), ${query.hasSmallRows ? writeSmallRowCtes(m, facts) : writeImageCtes(m, facts)}
-SELECT ${selectTotals(facts, '0', 'i.block, i.ord')}, ${push.op === 'INSERT' ? '0' : counts.join('+')}, ${query.hasSmallRows ? 't.largest_block' : '0'}
-FROM totals t`;
-  return bindNumbered(text, [
-    ['int8', query.scopePk],
-    ['text', query.scopeId],
-    ['int8', query.bundleSeq],
-    ['int8', query.floor],
-    ['uuid', null],
-    ['uuid', query.pushId],
-  ]);
+${conclude(`SELECT ${selectTotals(facts, '0', 'i.block, i.ord')}, ${push.op === 'INSERT' ? '0' : counts.join('+')}, ${query.hasSmallRows ? 't.largest_block' : '0'}
+FROM totals t`)}`;
 }
 
-function rowsSql(m: MetadataNames, push: DirectPush, direct: DirectGroup): string {
+function rowsSql(m: MetadataNames, query: DirectPushShape, direct: DirectGroup): string {
+  const { push } = query;
   const { table } = direct;
   const y = (name: string): string => `y.${name}`;
   const published = push.op === 'DELETE' ? [table.keyColumn] : table.columns.map(({ name }) => name);
@@ -97,15 +133,17 @@ function rowsSql(m: MetadataNames, push: DirectPush, direct: DirectGroup): strin
     deleted: 's.deleted',
     floor: FLOOR,
   });
+  // A key that an earlier part has written looks known at the version that this bundle gives it.
+  const isAccepted = query.isPart === true ? `${accept} AND s.version IS DISTINCT FROM ${BUNDLE_SEQ}` : accept;
   return (
-    `SELECT ${y(OWN.block)},${y(OWN.ord)},${y(OWN.keyBytes)},s.state_ctid AS ${OWN.state},${accept} AS ${OWN.isAccepted},${head} AS ${OWN.head},${payload} AS ${OWN.payload},` +
-    `${push.op === 'INSERT' ? '' : `${y(OWN.scope)},`}${values.join(',')} FROM (${convertedSql(m, push, direct)}) y` +
+    `SELECT ${y(OWN.block)},${y(OWN.ord)},${y(OWN.keyBytes)},s.state_ctid AS ${OWN.state},${isAccepted} AS ${OWN.isAccepted},${head} AS ${OWN.head},${payload} AS ${OWN.payload},` +
+    `${push.op === 'INSERT' ? '' : `${y(OWN.scope)},`}${values.join(',')} FROM (${convertedSql(m, query, direct)}) y` +
     `${lookUpState(m, direct)} ORDER BY ${y(OWN.block)},${y(OWN.ord)}`
   );
 }
 
 /** OFFSET 0 keeps the planner from pulling the cast up, where it would run once per column instead of once per row. */
-function convertedSql(m: MetadataNames, push: DirectPush, { table, group }: DirectGroup): string {
+function convertedSql(m: MetadataNames, { push, isPart }: DirectPushShape, { table, group }: DirectGroup): string {
   const key = quoteIdentifier(table.keyColumn);
   const isDelete = push.op === 'DELETE';
   const fields = isDelete ? `z.${key}` : table.columns.map(({ name }) => `(z.r).${quoteIdentifier(name)}`).join(',');
@@ -116,7 +154,7 @@ function convertedSql(m: MetadataNames, push: DirectPush, { table, group }: Dire
     `SELECT z.${OWN.ord}/${String(BLOCK_ROWS_MAX)} AS ${OWN.block},z.${OWN.ord},z.${OWN.keyBytes},z.${OWN.keyText},z.${OWN.base}${scope},${fields} FROM (` +
     `SELECT p.row_ordinal AS ${OWN.ord},p.key_bytes AS ${OWN.keyBytes},p.key_text AS ${OWN.keyText},p.base_row_version AS ${OWN.base},${value} FROM ${m.pushRow} p ` +
     `WHERE p.scope_pk=${SCOPE_PK} AND p.push_id=${PUSH_ID} AND p.table_id=${String(table.tableId)} AND p.op='${push.op}' ` +
-    `AND p.column_set='${group.columnSet}' OFFSET 0) z ORDER BY 1,2 OFFSET 0`
+    `AND p.column_set='${group.columnSet}'${isPart === true ? ` AND p.row_ordinal BETWEEN ${FIRST_ORDINAL} AND ${LAST_ORDINAL}` : ''} OFFSET 0) z ORDER BY 1,2 OFFSET 0`
   );
 }
 

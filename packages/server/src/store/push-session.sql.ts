@@ -58,7 +58,7 @@ export function selectSession(m: MetadataNames, scopeId: string, pushId: string,
 export function selectCommittedTuple(m: MetadataNames, actor: PushActor, sourceBundleId: bigint): PgStatement {
   return bindStatement(
     (bind) =>
-      `SELECT bu.bundle_seq,bu.row_count,bu.bundle_hash,bu.canonical_request_hash FROM ${m.scope} sc JOIN ${m.bundle} bu ` +
+      `SELECT bu.bundle_seq,bu.row_count,bu.bundle_hash,bu.canonical_request_hash,bu.canonical_bytes FROM ${m.scope} sc JOIN ${m.bundle} bu ` +
       `ON bu.scope_pk=sc.scope_pk AND bu.source_id=${bind('text', actor.sourceId)} AND bu.source_bundle_id=${bind('int8', sourceBundleId)} ` +
       `AND bu.bundle_seq>sc.floor WHERE sc.scope_id=${bind('text', actor.scopeId)}`,
   );

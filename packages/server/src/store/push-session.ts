@@ -44,6 +44,8 @@ export interface CommittedTuple {
   readonly rowCount: bigint;
   readonly bundleHash: string;
   readonly canonicalRequestHash: string;
+  /** Of the bundle. */
+  readonly canonicalBytes: bigint;
 }
 
 /** Reads a row of `selectCommittedTuple`. */
@@ -55,5 +57,6 @@ export function parseCommittedTuple(row: PgRow | undefined): CommittedTuple | nu
     rowCount: reader.bigint(),
     bundleHash: reader.text(),
     canonicalRequestHash: reader.text(),
+    canonicalBytes: reader.bigint(),
   };
 }

@@ -6,6 +6,7 @@
  */
 import { createSha256 } from '@oversync/protocol';
 
+import { changesRows } from '../rules/push-apply-sql.ts';
 import { quoteLiteral } from '../rules/sql-text.ts';
 import { writeBundleSql } from './bundle-header.sql.ts';
 import { CONTEXT_SETTINGS } from './capture.sql.ts';
@@ -15,8 +16,11 @@ import { metadataNames } from './metadata.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
 import { insertRowsSql } from './push-row.sql.ts';
 
-/** SQLSTATE by which the end of a commit says that the case is not plain. */
+/** SQLSTATE by which a commit says that its kind of push is not plain: what makes it so will do so again. */
 export const NOT_PLAIN_STATE = 'OV003';
+
+/** The same of this push alone. */
+const NOT_PLAIN_ONCE_STATE = 'OV004';
 
 interface FunctionDraft {
   readonly name: string;
@@ -56,7 +60,10 @@ function isBound(m: MetadataNames, scopePk: string, sourceId: string, userId: st
   return `(${userId} IS NULL OR EXISTS (SELECT FROM ${m.sourceBinding} b WHERE b.scope_pk=${scopePk} AND b.source_id=${sourceId} AND b.user_id=${userId}))`;
 }
 
-/** `$1` scope_pk, `$2` scope id, `$3` source id, `$4` user id or NULL, `$5` lock time-out. */
+/**
+ * `$1` scope_pk, `$2` scope id, `$3` source id, `$4` user id or NULL, `$5` lock time-out. What it writes is lost in a crash anyway, so its
+ * commit waits for no disk.
+ */
 function createDraft(m: MetadataNames): FunctionDraft {
   return {
     name: 'small_push_create',
@@ -67,7 +74,7 @@ DECLARE
   v_set text;
   v_own uuid;
 BEGIN
-  v_set:=${set('lock_timeout', '$5::text')};
+  v_set:=${set('lock_timeout', '$5::text')}||${set('synchronous_commit', `'off'`)};
   PERFORM FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN false; END IF;
   PERFORM FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.state='active' AND c.kind='client' AND c.watermark+1=$6
@@ -119,11 +126,12 @@ export const FOUND_SETTINGS = {
   scopePk: 'oversync.small_push_scope_pk',
   bundleSeq: 'oversync.small_push_bundle_seq',
   sourceBundleId: 'oversync.small_push_source_bundle_id',
+  floor: 'oversync.small_push_floor',
 } as const;
 
 /**
  * The arguments of `create` up to `$5`, then `$6` push id, `$7` rows, `$8` request hash, `$9` row layout, `$10` capture token, `$11` the
- * one table that is written or ''.
+ * tables that are written or '', `$12` whether to compare versions, which the statement that follows may do itself.
  */
 function beginDraft(m: MetadataNames): FunctionDraft {
   const accept = createAcceptCondition({
@@ -144,10 +152,11 @@ function beginDraft(m: MetadataNames): FunctionDraft {
     set(FOUND_SETTINGS.scopePk, '$1::text'),
     set(FOUND_SETTINGS.bundleSeq, '(v_head+1)::text'),
     set(FOUND_SETTINGS.sourceBundleId, 'v_bundle::text'),
+    set(FOUND_SETTINGS.floor, 'v_floor::text'),
   ];
   return {
     name: 'small_push_begin',
-    args: 'bigint, text, text, text, integer, uuid, integer, text, text, uuid, text',
+    args: 'bigint, text, text, text, integer, uuid, integer, text, text, uuid, text, boolean',
     returns: 'TABLE(bundle_seq bigint, source_bundle_id bigint, lock_wait_ms bigint)',
     body: `
 #variable_conflict use_column
@@ -168,20 +177,24 @@ BEGIN${pinSettings('$5')}
       WHEN 'retired' THEN false ELSE COALESCE(c.kind,'client')='client' AND ps.source_bundle_id=1 END
     AND ${isBound(m, '$1', '$3', '$4')} FOR NO KEY UPDATE OF ps;
   IF NOT FOUND THEN RETURN; END IF;
-  IF $7<>(SELECT count(*) FROM ${m.pushRow} p LEFT JOIN LATERAL (SELECT r.version,r.deleted FROM ${m.rowState} r
+  IF $12 AND $7<>(SELECT count(*) FROM ${m.pushRow} p LEFT JOIN LATERAL (SELECT r.version,r.deleted FROM ${m.rowState} r
       WHERE r.scope_pk=$1 AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0) r ON true
     WHERE p.scope_pk=$1 AND p.push_id=$6 AND ${accept}) THEN RETURN; END IF;
   v_set:=${found.join('||')};
+  SET CONSTRAINTS ALL DEFERRED;
   bundle_seq:=v_head+1; source_bundle_id:=v_bundle;
   RETURN NEXT;
 END`,
   };
 }
 
-const REFUSE = `RAISE EXCEPTION USING ERRCODE='${NOT_PLAIN_STATE}',MESSAGE='not a plain push'`;
+const raise = (state: string): string => `RAISE EXCEPTION USING ERRCODE='${state}',MESSAGE='not a plain push'`;
+const REFUSE = raise(NOT_PLAIN_STATE);
+const REFUSE_ONCE = raise(NOT_PLAIN_ONCE_STATE);
 
 /**
- * The parameters of `writeBundleSql`, then `$19` largest row, and the limits of `$5`, `$9` and `$19`; NULL where there is none. Where no
+ * The parameters of `writeBundleSql`, then `$19` largest row, and the limits of `$5`, `$9` and `$19`; NULL where there is none. `$13` is NULL
+ * where triggers are yet to run, and `settle` looks at what they did. Where no
  * bundle can have become too old or too many bytes, the same is done by statements without common table expressions, in half the time.
  */
 function finishDraft(m: MetadataNames): FunctionDraft {
@@ -195,46 +208,59 @@ DECLARE
   v_wire_bytes int8;
   v_set text;
 BEGIN
-  IF $5=0 THEN RETURN false; END IF;
-  IF $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 THEN ${REFUSE}; END IF;
-  PERFORM FROM ${m.capture} c WHERE c.scope_pk=$1 AND c.token=$13;
-  IF FOUND THEN ${REFUSE}; END IF;
+  IF COALESCE($5,0)=0 THEN RETURN false; END IF;
+  IF $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 THEN ${REFUSE_ONCE}; END IF;
+  ${refuseCaptured(m, '$1', '$13')}
   IF $15 IS NOT NULL OR $16 IS NOT NULL OR $18 THEN
     FOR v_done IN ${writeBundleSql(m)} LOOP
       RETURN true;
     END LOOP;
-    ${REFUSE};
+    ${REFUSE_ONCE};
   END IF;
   UPDATE ${m.scope} s SET head=$2,bundle_count=s.bundle_count+1,bundle_bytes=s.bundle_bytes+$9,wire_bytes=s.wire_bytes+$10,
     floor=GREATEST(s.floor,LEAST(COALESCE($2-$14,0),s.floor+$17,$2-1)),
     state='initialized',lease_source_id=NULL,initialization_id=NULL,lease_expires_at=NULL
   WHERE s.scope_pk=$1 AND s.head=$2-1 RETURNING s.wire_bytes INTO v_wire_bytes;
-  IF NOT FOUND THEN ${REFUSE}; END IF;
+  IF NOT FOUND THEN ${REFUSE_ONCE}; END IF;
   INSERT INTO ${m.bundle} (scope_pk,bundle_seq,source_id,source_bundle_id,row_count,bundle_hash,canonical_request_hash,operation_hash,
     canonical_bytes,wire_bytes,wire_bytes_total) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,v_wire_bytes);
   UPDATE ${m.source} o SET state='active',watermark=$4 WHERE o.scope_pk=$1 AND o.source_id=$3 AND o.state<>'retired';
   IF NOT FOUND THEN
     INSERT INTO ${m.source} (scope_pk,source_id,state,kind,watermark) VALUES ($1,$3,'active',$11,$4) ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN ${REFUSE}; END IF;
+    IF NOT FOUND THEN ${REFUSE_ONCE}; END IF;
   END IF;
   DELETE FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.push_id=$12;
   DELETE FROM ${m.pushRow} p WHERE p.scope_pk=$1 AND p.push_id=$12;
-  v_set:=${set(CONTEXT_SETTINGS.captureToken, `''`)};
+  IF $13 IS NOT NULL THEN v_set:=${set(CONTEXT_SETTINGS.captureToken, `''`)}; END IF;
   RETURN true;
 END`,
   };
 }
 
-/** `$1` table, `$2` its columns. A row literal means something else once a column came or went. */
-function checkColumnsDraft(): FunctionDraft {
+function refuseCaptured(m: MetadataNames, scopePk: string, captureToken: string): string {
+  return `IF EXISTS (SELECT FROM ${m.capture} c WHERE c.scope_pk=${scopePk} AND c.token=${captureToken}) THEN ${REFUSE}; END IF;`;
+}
+
+/**
+ * `$1` table, `$2` its columns: a row literal means something else once a column came or went. `$3` scope and `$4` capture token of a commit
+ * that took the literals for the rows, or NULL: nothing else may have written, nor had a say in what was stored. Runs last then.
+ */
+function settleDraft(m: MetadataNames): FunctionDraft {
+  const partition = `SELECT FROM pg_partition_tree($1) t JOIN pg_class p ON p.oid=t.relid WHERE ${changesRows('p')}`;
   return {
-    name: 'small_push_check_columns',
-    args: 'regclass, text',
+    name: 'small_push_settle',
+    args: 'regclass, text, bigint, uuid',
     returns: 'boolean',
     body: `
+DECLARE
+  v_set text;
 BEGIN
   IF (SELECT string_agg(a.attname::text,',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid=$1 AND a.attnum>0 AND NOT a.attisdropped)
     IS DISTINCT FROM $2 THEN ${REFUSE}; END IF;
+  IF $4 IS NULL THEN RETURN true; END IF;
+  ${refuseCaptured(m, '$3', '$4')}
+  IF EXISTS (SELECT FROM pg_class c WHERE c.oid=$1 AND (${changesRows('c')} OR c.relkind='p' AND EXISTS (${partition}))) THEN ${REFUSE}; END IF;
+  v_set:=${set(CONTEXT_SETTINGS.captureToken, `''`)};
   RETURN true;
 END`,
   };
@@ -245,7 +271,7 @@ const DRAFTS = {
   stage: stageDraft,
   begin: beginDraft,
   finish: finishDraft,
-  checkColumns: checkColumnsDraft,
+  settle: settleDraft,
 };
 
 export type SmallPushFunction = keyof typeof DRAFTS;
@@ -256,7 +282,7 @@ const NAMES: Readonly<Record<SmallPushFunction, string>> = {
   stage: hashedName(stageDraft),
   begin: hashedName(beginDraft),
   finish: hashedName(finishDraft),
-  checkColumns: hashedName(checkColumnsDraft),
+  settle: hashedName(settleDraft),
 };
 
 function hashedName(draft: (m: MetadataNames) => FunctionDraft): string {
@@ -273,7 +299,7 @@ export function nameFunction(m: MetadataNames, kind: SmallPushFunction): string 
 
 /** What bootstrap installs. */
 export function smallPushFunctions(m: MetadataNames): readonly FunctionDefinition[] {
-  const kinds = ['create', 'stage', 'begin', 'finish', 'checkColumns'] as const;
+  const kinds = ['create', 'stage', 'begin', 'finish', 'settle'] as const;
   return kinds.map((kind) => {
     const { args, returns, body } = DRAFTS[kind](m);
     return {

@@ -1,11 +1,13 @@
 /** Statements of small pushes: calls of the functions of `small-push-functions.sql.ts`. */
 import type { PgStatement } from '../ports/postgres.ts';
-import { bindNumbered, bindStatement, replaceLiterals } from '../rules/bound-statement.ts';
-import type { BoundValue } from '../rules/bound-statement.ts';
+import { bindNumbered } from '../rules/bound-statement.ts';
+import type { BoundValue, SqlTerm } from '../rules/bound-statement.ts';
+import type { DirectPush } from '../rules/direct-push.ts';
 import { tableRef } from '../rules/render-sql.ts';
 import { quoteLiteral } from '../rules/sql-text.ts';
 import type { TableDescription } from '../rules/table-description.ts';
-import { SQL_HASH_BYTES_MAX, writeRowsSql } from './finalise.sql.ts';
+import { formatDirectPush } from './direct-push.sql.ts';
+import { BLOCK_BYTES, SQL_HASH_BYTES_MAX, writeRowsSql } from './finalise.sql.ts';
 import type { MetadataNames } from './metadata.sql.ts';
 import { FOUND_SETTINGS, nameFunction } from './small-push-functions.sql.ts';
 import type { SmallPushFunction } from './small-push-functions.sql.ts';
@@ -80,8 +82,10 @@ export interface SmallCommit {
   readonly canonicalRequestHash: string;
   readonly rowLayout: string;
   readonly captureToken: string;
-  /** The table of all rows, which capture need not note; `null` when there are several. */
-  readonly tableId: number | null;
+  /** Tables whose rows capture need not note, until it is told otherwise. */
+  readonly tableIds: readonly number[];
+  /** False where the statement that follows compares versions itself. */
+  readonly checksVersions: boolean;
 }
 
 /**
@@ -96,26 +100,33 @@ export function beginSmallCommit(m: MetadataNames, actor: SmallPushActor, commit
     ['text', commit.canonicalRequestHash],
     ['text', commit.rowLayout],
     ['uuid', commit.captureToken],
-    ['text', commit.tableId === null ? '' : String(commit.tableId)],
+    ['text', commit.tableIds.join(',')],
+    ['bool', commit.checksVersions ? 't' : 'f'],
   ]);
 }
 
-/** Run after the rows were applied, when the locks of the table keep its columns as they are; raises where they are others. */
-export function checkSmallCommitColumns(m: MetadataNames, table: TableDescription): PgStatement {
-  const name = nameFunction(m, 'checkColumns');
-  return bindStatement(
-    (bind) => `SELECT ${name}(${quoteLiteral(tableRef(table))}::pg_catalog.regclass,${bind('text', table.rowColumns.join(','))})`,
-  );
+/** What `settle` has to know of a commit that took the row literals for the rows. */
+export interface DirectCommit {
+  readonly scopePk: string;
+  readonly captureToken: string;
 }
 
-/** What `begin` has found, as SQL. */
-const found = (setting: keyof typeof FOUND_SETTINGS): string =>
-  `nullif(pg_catalog.current_setting(${quoteLiteral(FOUND_SETTINGS[setting])},true),'')::int8`;
+/**
+ * Run after the rows were applied, when the locks of the table keep its columns as they are; raises where they are others, and, of a direct
+ * commit, where anything else has written or had a say in what was stored.
+ */
+export function settleSmallCommit(m: MetadataNames, table: TableDescription, direct: DirectCommit | null): PgStatement {
+  return callFunction(m, 'settle', [
+    ['regclass', tableRef(table)],
+    ['text', table.rowColumns.join(',')],
+    ['int8', direct === null ? null : direct.scopePk],
+    ['uuid', direct === null ? null : direct.captureToken],
+  ]);
+}
 
-/** A statement over the staged rows of a push, which finds them only where `begin` has found the push plain. */
-export function afterBegin(statement: PgStatement): PgStatement {
-  const literals = statement.literals.map((literal, index) => (statement.types[index] === 'int8' ? found('scopePk') : literal));
-  return replaceLiterals(statement, literals);
+/** What `begin` has found. NULL where the case is not plain: the statement finds no staged rows then. */
+export function foundBy(setting: keyof typeof FOUND_SETTINGS): SqlTerm {
+  return { sql: `nullif(pg_catalog.current_setting(${quoteLiteral(FOUND_SETTINGS[setting])},true),'')::int8` };
 }
 
 export interface SmallCommitEnd {
@@ -146,16 +157,29 @@ export interface SmallCommitLimits {
  * {@link NOT_PLAIN_STATE} when anything but the push has touched a registered table, and above every limit.
  */
 export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStatement {
+  return bindNumbered(getEndText(m, end.tables), endValues(end, ['int8', end.rowCount], end.captureToken));
+}
+
+/**
+ * The same for rows that are not applied yet: applies them too. A row in conflict and nothing is written (row count NULL); a row
+ * that is not there raises. Triggers run after it, so `settle` has to follow.
+ */
+export function commitSmallDirectly(m: MetadataNames, end: SmallCommitEnd, push: DirectPush, hasSmallRows: boolean): PgStatement {
+  return bindNumbered(getDirectText(m, push, hasSmallRows), endValues(end, ['int8', foundBy('floor')], null));
+}
+
+/** `$4` means what it means to the statement whose parameters come first. */
+function endValues(end: SmallCommitEnd, fourth: BoundValue, captureToken: string | null): readonly BoundValue[] {
   const { limits } = end;
-  const statement = bindNumbered(getEndText(m, end.tables), [
-    ['int8', null],
+  return [
+    ['int8', foundBy('scopePk')],
     ['text', end.scopeId],
-    ['int8', null],
-    ['int8', end.rowCount],
-    ['uuid', end.captureToken],
+    ['int8', foundBy('bundleSeq')],
+    fourth,
+    ['uuid', captureToken],
     ['uuid', end.pushId],
     ['text', end.sourceId],
-    ['int8', null],
+    ['int8', foundBy('sourceBundleId')],
     ['text', end.canonicalRequestHash],
     ['int8', limits.retainedBundlesPerScope],
     ['int8', limits.retainedBundleAgeMs],
@@ -164,35 +188,60 @@ export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStateme
     ['int8', limits.maxRowsPerBundle],
     ['int8', limits.maxBytesPerBundle],
     ['int8', limits.maxBytesPerSnapshotRow],
-  ]);
-  const literals = [...statement.literals];
-  literals[0] = found('scopePk');
-  literals[2] = found('bundleSeq');
-  literals[7] = found('sourceBundleId');
-  return replaceLiterals(statement, literals);
+  ];
 }
 
-const endTexts = new WeakMap<TableDescription, string>();
+/** Texts of pushes with rows of one table, by what else they depend on: operation and columns, of which few are taken. */
+const textsByTable = new WeakMap<TableDescription, Map<string, string>>();
+
+function keepText(table: TableDescription, name: string, format: () => string): string {
+  let texts = textsByTable.get(table);
+  if (texts === undefined) textsByTable.set(table, (texts = new Map<string, string>()));
+  let text = texts.get(name);
+  if (text === undefined) texts.set(name, (text = format()));
+  return text;
+}
 
 /** Of the usual push, whose rows are all of one table, the text is made once. */
 function getEndText(m: MetadataNames, tables: readonly TableDescription[]): string {
   const [only] = tables;
-  if (only === undefined || tables.length > 1) return formatEnd(m, tables);
-  let text = endTexts.get(only);
-  if (text === undefined) endTexts.set(only, (text = formatEnd(m, tables)));
-  return text;
+  const format = (): string => formatEnd(m, tables);
+  return only === undefined || tables.length > 1 ? format() : keepText(only, m.schema, format);
+}
+
+function getDirectText(m: MetadataNames, push: DirectPush, hasSmallRows: boolean): string {
+  const [only] = push.groups;
+  const format = (): string => formatDirectEnd(m, push, hasSmallRows);
+  if (only === undefined || push.groups.length > 1) return format();
+  return keepText(only.table, `${m.schema} ${push.op} ${only.group.columnSet} ${String(hasSmallRows)}`, format);
+}
+
+/** `result r` as the end of a statement: `hash` is SQL and NULL where the bundle must not be written. */
+function selectResult(m: MetadataNames, hash: string): string {
+  return (
+    `SELECT r.row_count,r.canonical_bytes,r.lost_count,r.hash,` +
+    `${nameFunction(m, 'finish')}($1::int8,$3::int8,$7::text,$8::int8,r.row_count::int4,${hash},$9::text,NULL,r.canonical_bytes::int8,r.wire_bytes::int8,` +
+    `'client',$6::uuid,$5::uuid,$10::int8,$11::int8,$12::int8,$13::int4,false,r.largest_row::int8,$14::int8,$15::int8,$16::int8) FROM result r`
+  );
 }
 
 function formatEnd(m: MetadataNames, tables: readonly TableDescription[]): string {
-  const finish =
-    `${nameFunction(m, 'finish')}($1::int8,$3::int8,$7::text,$8::int8,r.row_count::int4,r.hash,$9::text,NULL,r.canonical_bytes::int8,r.wire_bytes::int8,` +
-    `'client',$6::uuid,$5::uuid,$10::int8,$11::int8,$12::int8,$13::int4,false,r.largest_row::int8,$14::int8,$15::int8,$16::int8)`;
   return writeRowsSql(
     m,
     { pushed: tables, captured: [], hashBytesMax: SQL_HASH_BYTES_MAX },
     (totals) =>
-      `, result (row_count,wire_bytes,canonical_bytes,largest_row,lost_count,hash) AS MATERIALIZED (${totals}) ` +
-      `SELECT r.row_count,r.canonical_bytes,r.lost_count,r.hash,${finish} FROM result r`,
+      `, result (row_count,wire_bytes,canonical_bytes,largest_row,lost_count,hash) AS MATERIALIZED (${totals}) ${selectResult(m, 'r.hash')}`,
+  );
+}
+
+function formatDirectEnd(m: MetadataNames, push: DirectPush, hasSmallRows: boolean): string {
+  const isWhole = `r.applied_count=${push.op === 'INSERT' ? '0' : 'r.row_count'} AND r.largest_block<=${String(BLOCK_BYTES)}`;
+  return formatDirectPush(
+    m,
+    { push, hasSmallRows, hashBytesMax: SQL_HASH_BYTES_MAX },
+    (totals) =>
+      `, result (row_count,wire_bytes,canonical_bytes,largest_row,lost_count,hash,applied_count,largest_block) AS MATERIALIZED (${totals}) ` +
+      selectResult(m, `CASE WHEN ${isWhole} THEN r.hash END`),
   );
 }
 
