@@ -95,9 +95,9 @@ export async function finaliseBundle(
 ): Promise<FinalisedBundle> {
   const m = metadataNames(environment.options.metadataSchema);
   const bundleSeq = input.head + 1n;
-  const rows = input.push?.written ?? (await writeTouchedRows(tx, m, environment, input, bundleSeq));
+  const { rows, hasNestedJson } = await writeTouchedRows(tx, m, environment, input, bundleSeq);
   checkRowBytes(environment.options, rows);
-  const hashed = await hashRows(tx, m, environment, input, rows, bundleSeq);
+  const hashed = await hashRows(tx, m, environment, input, { rows, bundleSeq, hasNestedJson });
   const excess = findExcess(environment.options, rows.rowCount, hashed.canonicalBytes);
   if (excess !== undefined) {
     if (input.allowsHeaderOnly !== true) throw excess;
@@ -112,8 +112,7 @@ async function hashRows(
   m: MetadataNames,
   environment: FinaliseEnvironment,
   input: FinaliseInput,
-  rows: WrittenRows,
-  bundleSeq: bigint,
+  { rows, bundleSeq, hasNestedJson }: WrittenBundle & { readonly bundleSeq: bigint },
 ): Promise<HashedRows> {
   const { canonicalRequestHash } = input;
   if (rows.hash !== undefined && canonicalRequestHash !== null) return { ...rows.hash, canonicalRequestHash };
@@ -121,9 +120,11 @@ async function hashRows(
     scopePk: input.scopePk,
     bundleSeq,
     pushedRowCount: input.push?.rowCount ?? 0,
+    hasNestedJson,
+    hashesRequest: canonicalRequestHash === null,
     createHash: environment.createHash ?? createFastSha256,
   });
-  return { ...hashes, canonicalRequestHash: canonicalRequestHash ?? requestHash };
+  return { ...hashes, canonicalRequestHash: canonicalRequestHash ?? requestHash ?? '' };
 }
 
 async function writeTouchedRows(
@@ -132,9 +133,21 @@ async function writeTouchedRows(
   environment: FinaliseEnvironment,
   input: FinaliseInput,
   bundleSeq: bigint,
-): Promise<WrittenRows> {
-  const touched = await loadTouchedTables(tx, m, environment.catalog, input);
-  return writeRows(tx, m, touched, input, bundleSeq, environment.sqlHashBytesMax ?? SQL_HASH_BYTES_MAX);
+): Promise<WrittenBundle> {
+  const written = input.push?.written;
+  const touched =
+    written === undefined
+      ? await loadTouchedTables(tx, m, environment.catalog, input)
+      : describeTouched(environment.catalog, input, []);
+  // Nested JSON is stored with the digits of the database; only the process can canonicalise its numbers for the hash.
+  const hasNestedJson = [...touched.pushed, ...touched.captured].some((table) => table.hasNestedJson);
+  const hashBytesMax = hasNestedJson ? 0 : (environment.sqlHashBytesMax ?? SQL_HASH_BYTES_MAX);
+  return { rows: written ?? (await writeRows(tx, m, touched, input, bundleSeq, hashBytesMax)), hasNestedJson };
+}
+
+interface WrittenBundle {
+  readonly rows: WrittenRows;
+  readonly hasNestedJson: boolean;
 }
 
 interface TouchedTables {
@@ -149,14 +162,18 @@ async function loadTouchedTables(
   input: FinaliseInput,
 ): Promise<TouchedTables> {
   const captured = input.push?.capturedTableIds ?? (await loadCapturedTableIds(tx, m, input));
+  const touched = describeTouched(catalog, input, captured);
+  if (touched.pushed.length + touched.captured.length === 0) throw new SyncError('no_captured_changes');
+  return touched;
+}
+
+function describeTouched(catalog: Catalog, input: FinaliseInput, capturedTableIds: readonly number[]): TouchedTables {
   const describe = (tableId: number): TableDescription => {
     const table = catalog.byId.get(tableId);
     if (table === undefined) throw new TypeError(`table ${String(tableId)} was touched but is not registered`);
     return table;
   };
-  const touched = { pushed: (input.push?.tableIds ?? []).map(describe), captured: captured.map(describe) };
-  if (touched.pushed.length + touched.captured.length === 0) throw new SyncError('no_captured_changes');
-  return touched;
+  return { pushed: (input.push?.tableIds ?? []).map(describe), captured: capturedTableIds.map(describe) };
 }
 
 async function loadCapturedTableIds(tx: PgTransaction, m: MetadataNames, input: FinaliseInput): Promise<readonly number[]> {
@@ -186,11 +203,8 @@ async function writeRows(
   touched: TouchedTables,
   input: FinaliseInput,
   bundleSeq: bigint,
-  sqlHashBytesMax: number,
+  hashBytesMax: number,
 ): Promise<WrittenRows> {
-  // Nested JSON is stored with the digits of the database; only the process can canonicalise its numbers for the hash.
-  const hasNestedJson = [...touched.pushed, ...touched.captured].some((table) => table.hasNestedJson);
-  const hashBytesMax = hasNestedJson ? 0 : sqlHashBytesMax;
   const params = writeRowsParams({
     scopePk: input.scopePk,
     scopeId: input.scopeId,

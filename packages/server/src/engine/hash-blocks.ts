@@ -2,6 +2,7 @@ import { canonicalJson, committedRowText, isJsonObject, parseJson, requestRowTex
 import type { JsonObject, JsonValue, Sha256Factory, SyncError } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
+import { formatCommittedRow, formatRequestRow, readFlatBlock } from '../rules/flat-block.ts';
 import { createViolationError } from '../rules/violation.ts';
 import { copyJsonOut } from '../store/block-copy.ts';
 import { blockTextsSql } from '../store/finalise.sql.ts';
@@ -15,14 +16,18 @@ export interface StoredBlocks {
   readonly bundleSeq: bigint;
   /** Rows with a lower ordinal were pushed, so that a violation can name the ordinal of the push. */
   readonly pushedRowCount: number;
+  /** A payload may hold nested JSON, whose canonical form the database cannot make. */
+  readonly hasNestedJson: boolean;
+  /** The request hash is wanted as well. */
+  readonly hashesRequest: boolean;
   readonly createHash: Sha256Factory;
 }
 
 export interface BlockHashes {
   readonly bundleHash: string;
   readonly canonicalBytes: bigint;
-  /** The request hash of a push of these rows with base version 0. */
-  readonly requestHash: string;
+  /** The request hash of a push of these rows with base version 0, where it was wanted. */
+  readonly requestHash: string | undefined;
 }
 
 /**
@@ -32,11 +37,15 @@ export interface BlockHashes {
  * @throws SyncError `push_commit_invalid` with violation `not_representable` for a JSON number outside binary64.
  */
 export async function hashStoredBlocks(tx: PgTransaction, m: MetadataNames, blocks: StoredBlocks): Promise<BlockHashes> {
-  const hashers = { committed: new RowHasher(blocks.createHash), request: new RowHasher(blocks.createHash) };
+  const request = blocks.hashesRequest ? new RowHasher(blocks.createHash) : undefined;
+  const hashers = { committed: new RowHasher(blocks.createHash), request };
   const copy = tx.copyTo(copyJsonOut(blockTextsSql(m, blocks.scopePk, String(blocks.bundleSeq))));
-  for await (const block of splitLines(copy)) addBlock(hashers, block, blocks);
-  const { committed, request } = hashers;
-  return { bundleHash: committed.digestHex(), canonicalBytes: committed.byteCount, requestHash: request.digestHex() };
+  for await (const block of splitLines(copy)) {
+    if (blocks.hasNestedJson) addBlock(hashers, block, blocks);
+    else addFlatBlock(hashers, block, String(blocks.bundleSeq));
+  }
+  const { committed } = hashers;
+  return { bundleHash: committed.digestHex(), canonicalBytes: committed.byteCount, requestHash: request?.digestHex() };
 }
 
 /** JSON text holds no raw newline, so each line is one block. */
@@ -54,7 +63,21 @@ async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<st
 
 interface Hashers {
   readonly committed: RowHasher;
-  readonly request: RowHasher;
+  readonly request: RowHasher | undefined;
+}
+
+/** Nothing is parsed: the stored texts have only to change places. */
+function addFlatBlock(hashers: Hashers, block: string, bundleSeq: string): void {
+  const firstOrdinal = hashers.committed.rowCount;
+  let [committed, request, count] = ['', '', 0];
+  for (const row of readFlatBlock(block, bundleSeq)) {
+    const comma = count === 0 ? '' : ',';
+    committed += comma + formatCommittedRow(row, firstOrdinal + count, bundleSeq);
+    if (hashers.request !== undefined) request += comma + formatRequestRow(row, firstOrdinal + count);
+    count += 1;
+  }
+  hashers.committed.addRows(committed, count);
+  hashers.request?.addRows(request, count);
 }
 
 function addBlock(hashers: Hashers, block: string, { bundleSeq, pushedRowCount }: StoredBlocks): void {
@@ -77,7 +100,7 @@ function addRow(hashers: Hashers, row: JsonValue, bundleSeq: bigint, ordinal: nu
   try {
     const shared = { schema, table, key, op, payload: content === null ? null : canonicalJson(content) };
     hashers.committed.addRow(committedRowText({ ...shared, row_version: bundleSeq }, ordinal));
-    hashers.request.addRow(requestRowText({ ...shared, base_row_version: 0n }, ordinal));
+    hashers.request?.addRow(requestRowText({ ...shared, base_row_version: 0n }, ordinal));
   } catch (cause) {
     throw notRepresentable({ schema, table, key, ordinal: isPushed ? ordinal : undefined }, content, cause);
   }

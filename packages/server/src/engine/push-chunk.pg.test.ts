@@ -8,6 +8,7 @@ import type { Actor } from './context.ts';
 import { stagePushChunk } from './push-chunk.ts';
 import { commitPush } from './push-commit.ts';
 import { loadPushSessionStatus } from './push-session.ts';
+import { ScopeQueue } from './scope-queue.ts';
 import {
   initializeScope,
   openPushFixture,
@@ -66,6 +67,23 @@ describe('a chunk of a push', () => {
     const status = await loadPushSessionStatus(fixture.ctx, actor, pushId);
     expect(status.next_expected_row_ordinal).toBe(2);
     expect(Date.parse(status.expires_at) - Date.now()).toBeGreaterThan(800_000);
+  });
+
+  it('of many rows is staged by a server that has not opened the session', async () => {
+    const rows = Array.from({ length: 300 }, (_, index) =>
+      item(`k${String(index)}`, { title: index === 7 ? '\u0001"é\n\u0002' : null }),
+    );
+    const pushId = await open(rows);
+    const other = { ...fixture.ctx, queue: new ScopeQueue(10) };
+    await stagePushChunk(other, actor, { pushId, body: toChunkBody(rows, 0) });
+    const { rows: found } = await fixture.pg.query(
+      `SELECT count(*), count(DISTINCT key_text), count(*) FILTER (WHERE scope_pk = (SELECT scope_pk FROM sync.scope WHERE scope_id = $2)) FROM sync.push_row WHERE push_id=$1`,
+      [pushId, actor.scopeId],
+    );
+    expect(found).toEqual([['300', '300', '300']]);
+    await commitPush(fixture.ctx, actor, pushId);
+    const title = await fixture.pg.query(`SELECT title FROM items WHERE _sync_scope_id=$1 AND id='k7'`, [actor.scopeId]);
+    expect(title.rows).toEqual([['\u0001"é\n\u0002']]);
   });
 
   it('[E6] that was staged already is accepted again and changes nothing', async () => {

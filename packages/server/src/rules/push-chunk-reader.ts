@@ -48,7 +48,11 @@ export function readChunkOutline(body: JsonValue, rowsMax: number): ChunkOutline
 /** The checked rows one after the other, so that nobody has to hold all of them; throws as {@link readPushChunk} does. */
 export function* readPushRows({ startRowOrdinal, rawRows }: ChunkOutline, settings: ChunkReaderSettings): Generator<PushRow> {
   const reader = new PushRowReader(settings);
-  for (const [index, raw] of rawRows.entries()) yield reader.read(raw, startRowOrdinal + index);
+  let rowOrdinal = startRowOrdinal;
+  for (const raw of rawRows) {
+    yield reader.read(raw, rowOrdinal);
+    rowOrdinal += 1;
+  }
 }
 
 function readStartRowOrdinal(body: JsonObject): number {

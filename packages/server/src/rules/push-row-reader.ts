@@ -40,6 +40,8 @@ export class PushRowReader {
   /** By the spelling of the request, so that names are normalised once per chunk. */
   readonly #spelled = new Map<string, TableState>();
   readonly #byTable = new Map<string, TableState>();
+  /** Of the row before, whose table the next one nearly always shares. */
+  #last: { readonly schema: string; readonly table: string; readonly state: TableState } | undefined;
 
   constructor(settings: RowReaderSettings) {
     this.#settings = settings;
@@ -96,9 +98,15 @@ export class PushRowReader {
   #findTable(raw: JsonObject, rowOrdinal: number): TableState {
     const schema = readText(raw, 'schema');
     const table = readText(raw, 'table');
+    const last = this.#last;
+    if (last?.schema === schema && last.table === table) return last.state;
     const spelling = `${schema}\0${table}`;
-    const known = this.#spelled.get(spelling);
-    if (known !== undefined) return known;
+    const state = this.#spelled.get(spelling) ?? this.#findSpelled(spelling, schema, table, rowOrdinal);
+    this.#last = { schema, table, state };
+    return state;
+  }
+
+  #findSpelled(spelling: string, schema: string, table: string, rowOrdinal: number): TableState {
     const state = this.#findNormalised(normaliseName(schema) || 'public', normaliseName(table), rowOrdinal);
     this.#spelled.set(spelling, state);
     return state;
