@@ -10,8 +10,9 @@ import { resolveOptions } from './engine/resolve-options.ts';
 import { ServerCore } from './engine/server-core.ts';
 import type { ServerWriteResult } from './engine/server-write.ts';
 import type { WriteCallback } from './engine/write-transaction.ts';
+import { registerAnswerer } from './http/answerers.ts';
 import { handleOpsRequest } from './http/ops-handler.ts';
-import { handleSyncRequest } from './http/sync-handler.ts';
+import { answerSyncRequest, handleSyncRequest } from './http/sync-handler.ts';
 import { webGzip } from './ports/gzip.ts';
 import type { Gzip } from './ports/gzip.ts';
 
@@ -116,9 +117,11 @@ export interface SyncServer {
  */
 export function createSyncServer(options: SyncServerOptions): SyncServer {
   const core = new ServerCore(resolveOptions(options));
+  const fetch = (request: Request, platform?: FetchPlatform): Promise<Response> =>
+    handleSyncRequest(core, request, platform?.gzip ?? webGzip);
   return {
     bootstrap: () => core.bootstrap(),
-    fetch: (request, platform) => handleSyncRequest(core, request, platform?.gzip ?? webGzip),
+    fetch: registerAnswerer(fetch, (incoming, gzip) => answerSyncRequest(core, incoming, gzip)),
     ops: { fetch: (request, platform) => handleOpsRequest(core, request, platform?.gzip ?? webGzip) },
     scopes: {
       execWrite: (scopeId, writeOptions, fn) => core.runForHost({ scopeId }, (ctx) => execWrite(ctx, scopeId, writeOptions, fn)),

@@ -1,5 +1,22 @@
 import type { ServerResponse } from 'node:http';
 
+import type { Answer } from '../http/responses.ts';
+
+/** Writes an answer: in one piece where it is complete. */
+export async function writeAnswer(answer: Answer, res: ServerResponse): Promise<void> {
+  if (answer instanceof Response) {
+    await writeWebResponse(answer, res);
+    return;
+  }
+  closeIfUnread(res);
+  res.writeHead(answer.status, answer.headers).end(answer.bytes);
+}
+
+/** The client may still be sending a body that was refused; nobody will read the rest of it. */
+function closeIfUnread(res: ServerResponse): void {
+  if (!res.req.complete) res.setHeader('Connection', 'close');
+}
+
 /**
  * Writes a Web response. Waits for the socket whenever it is full, and gives the body up when the client is gone.
  *
@@ -8,8 +25,7 @@ import type { ServerResponse } from 'node:http';
 export async function writeWebResponse(response: Response, res: ServerResponse): Promise<void> {
   res.statusCode = response.status;
   response.headers.forEach((value, name) => res.setHeader(name, value));
-  // The client may still be sending a body that was refused; nobody will read the rest of it.
-  if (!res.req.complete) res.setHeader('Connection', 'close');
+  closeIfUnread(res);
   if (response.body === null) {
     res.end();
     return;

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
+import { findAnswerer } from '../http/answerers.ts';
+import type { IncomingRequest } from '../http/answerers.ts';
 import type { Gzip } from '../ports/gzip.ts';
 import { nodeGzip } from './node-gzip.ts';
-import { toWebRequest } from './node-request.ts';
-import { writeWebResponse } from './node-response.ts';
+import { hasSmallBody, readSmallBody, toBareRequest, toWebRequest } from './node-request.ts';
+import { writeAnswer, writeWebResponse } from './node-response.ts';
 
 /** A sync server, its `ops`, or anything else that answers Web requests. */
 export interface FetchHandler {
@@ -29,13 +31,20 @@ async function serve(handler: FetchHandler, req: IncomingMessage, res: ServerRes
   res.once('close', () => {
     if (!res.writableFinished) gone.abort();
   });
-  let request: Request;
+  const answerer = findAnswerer(handler.fetch);
+  let incoming: IncomingRequest;
   try {
-    request = toWebRequest(req, path, gone.signal);
+    incoming = takeIn(req, path, gone.signal, answerer !== undefined && hasSmallBody(req));
   } catch {
     // A method or header that the Web platform refuses to represent.
     res.writeHead(BAD_REQUEST).end();
     return;
   }
-  await writeWebResponse(await handler.fetch(request, { gzip: nodeGzip }), res);
+  if (answerer === undefined) await writeWebResponse(await handler.fetch(incoming.request, { gzip: nodeGzip }), res);
+  else await writeAnswer(await answerer(incoming, nodeGzip), res);
+}
+
+function takeIn(req: IncomingMessage, path: string | undefined, clientSignal: AbortSignal, isBare: boolean): IncomingRequest {
+  if (!isBare) return { request: toWebRequest(req, path, clientSignal), clientSignal };
+  return { request: toBareRequest(req, path), clientSignal, readWhole: (signal) => readSmallBody(req, signal) };
 }

@@ -1,6 +1,7 @@
 import { SyncError } from '@oversync/protocol';
 import type { ErrorCode } from '@oversync/protocol';
 
+import type { IncomingRequest } from './answerers.ts';
 import { readStream } from './byte-stream.ts';
 
 /** What a request body may cost, and which code says that it is malformed. */
@@ -21,14 +22,38 @@ export interface BodyLimits {
  *
  * @throws SyncError `unsupported_content_encoding`, `request_too_large`, the malformed code for broken gzip, or the signal's reason.
  */
-export async function readRequestBody(request: Request, limits: BodyLimits, signal?: AbortSignal): Promise<Uint8Array> {
+export async function readRequestBody(
+  request: Request,
+  limits: BodyLimits,
+  signal?: AbortSignal,
+  readWhole?: IncomingRequest['readWhole'],
+): Promise<Uint8Array> {
   const isGzip = checkContentEncoding(request.headers.get('content-encoding'));
   checkContentLength(request.headers.get('content-length'), limits);
+  if (readWhole !== undefined && !isGzip) return readWholeBody(readWhole, limits, signal);
   if (request.body === null) return new Uint8Array(0);
   const counted = countBytes(readStream(request.body, signal), limits.encodedBytesMax, limits.encodedOption);
   const encoded = reportBreak(counted, limits.malformedCode);
   if (!isGzip) return collectBytes(encoded, limits.decodedBytesMax, limits.decodedOption);
   return inflate(encoded, limits);
+}
+
+async function readWholeBody(
+  readWhole: NonNullable<IncomingRequest['readWhole']>,
+  limits: BodyLimits,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const read = async (): Promise<Uint8Array> => {
+    try {
+      return await readWhole(signal);
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw new SyncError(limits.malformedCode, { message: 'the request body broke off', cause });
+    }
+  };
+  const bytes = await read();
+  if (bytes.byteLength > limits.decodedBytesMax) throw createTooLarge(limits.decodedOption, limits.decodedBytesMax);
+  return bytes;
 }
 
 function checkContentEncoding(value: string | null): boolean {

@@ -4,7 +4,7 @@ import type { StatusBody } from '../engine/health.ts';
 import type { ServerCore } from '../engine/server-core.ts';
 import type { Gzip } from '../ports/gzip.ts';
 import { toWireFault } from './faults.ts';
-import { acceptsGzip, createErrorResponse, createResponse } from './responses.ts';
+import { acceptsGzip, createAnswer, createErrorAnswer, toResponse } from './responses.ts';
 import type { Compression } from './responses.ts';
 
 type OpsOperation = 'health' | 'status' | 'metrics';
@@ -20,20 +20,20 @@ export async function handleOpsRequest(core: ServerCore, request: Request, gzip:
   const compression: Compression = { isAccepted: enabled && acceptsGzip(request.headers.get('accept-encoding')), minBytes, gzip };
   const operation = findOperation(core, new URL(request.url).pathname);
   const nothing = (): void => {};
-  if (operation === undefined) return createErrorResponse(new SyncError('not_found'), 404, compression, nothing);
+  if (operation === undefined) return toResponse(createErrorAnswer(new SyncError('not_found'), 404, compression, nothing));
   if (request.method !== 'GET') {
-    return createErrorResponse(new SyncError('method_not_allowed'), 405, compression, nothing, { Allow: 'GET' });
+    return toResponse(createErrorAnswer(new SyncError('method_not_allowed'), 405, compression, nothing, { Allow: 'GET' }));
   }
   try {
     await checkAllowed(core, request);
     const body = await core.health.describe();
     if (operation === 'metrics') return await createMetricsResponse(core, body);
     const status = operation === 'health' && body.status === 'unhealthy' ? UNHEALTHY_STATUS : 200;
-    return createResponse({ kind: 'json', text: stringifyJson(body), status }, compression, nothing);
+    return toResponse(createAnswer({ kind: 'json', text: stringifyJson(body), status }, compression, nothing));
   } catch (error) {
     const failureCode = operation === 'health' ? 'health_failed' : 'status_failed';
     const fault = toWireFault(error, { failureCode, correlationId: crypto.randomUUID(), logger: core.options.logger });
-    return createErrorResponse(fault.error, fault.status, compression, nothing);
+    return toResponse(createErrorAnswer(fault.error, fault.status, compression, nothing));
   }
 }
 

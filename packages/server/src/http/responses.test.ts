@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { webGzip } from '../ports/gzip.ts';
-import { acceptsGzip, createResponse } from './responses.ts';
+import { acceptsGzip, createAnswer, toResponse } from './responses.ts';
 
 test.each([
   ['gzip', true],
@@ -27,7 +27,7 @@ test('a body of 1024 bytes is compressed, one of 1023 is not', async () => {
     [1024, 'gzip'],
   ] as const) {
     const text = JSON.stringify('x'.repeat(length - 2));
-    const response = createResponse({ kind: 'json', text }, compression, () => {});
+    const response = toResponse(createAnswer({ kind: 'json', text }, compression, () => {}));
     expect(response.headers.get('content-encoding')).toBe(encoding);
     const body = encoding === null ? response.body : response.body?.pipeThrough(new DecompressionStream('gzip'));
     expect(await new Response(body).text()).toBe(text);
@@ -43,7 +43,7 @@ test('a streamed body is released once, when it was sent and when it was given u
     }
     const sent: number[] = [];
     const body = { byteLength: 30, chunks: chunks(), release: () => (released += 1) };
-    const response = createResponse({ kind: 'stream', body }, compression, (byteCount) => sent.push(byteCount));
+    const response = toResponse(createAnswer({ kind: 'stream', body }, compression, (byteCount) => sent.push(byteCount)));
     if (isRead) expect((await response.arrayBuffer()).byteLength).toBe(30);
     else await response.body?.cancel();
     expect([released, sent]).toStrictEqual([1, [isRead ? 30 : 0]]);
@@ -55,10 +55,7 @@ test('a body that fails after the status was sent errors the stream', async () =
     yield new TextEncoder().encode('{"half":');
     throw new Error('broken');
   }
-  const response = createResponse(
-    { kind: 'stream', body: { byteLength: 8, chunks: chunks(), release: () => {} } },
-    compression,
-    () => {},
-  );
+  const body = { byteLength: 8, chunks: chunks(), release: () => {} };
+  const response = toResponse(createAnswer({ kind: 'stream', body }, compression, () => {}));
   await expect(response.text()).rejects.toThrow('broken');
 });

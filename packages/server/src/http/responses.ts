@@ -36,20 +36,43 @@ export function acceptsGzip(header: string | null): boolean {
 /** Called once when the body is complete or given up, with the bytes sent before compression. */
 export type OnSent = (byteCount: number, error?: unknown) => void;
 
-export function createResponse(
+/** An answer that is complete. Adapters may send it in one piece; a Response would wrap a stream around it. */
+export class WholeAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** `null` where there is no body. */
+  readonly bytes: Uint8Array<ArrayBuffer> | null;
+
+  constructor(status: number, headers: Readonly<Record<string, string>>, bytes: Uint8Array<ArrayBuffer> | null) {
+    this.status = status;
+    this.headers = headers;
+    this.bytes = bytes;
+  }
+}
+
+export type Answer = Response | WholeAnswer;
+
+/** The answer for callers that know the Web platform only. */
+export function toResponse(answer: Answer): Response {
+  if (answer instanceof Response) return answer;
+  const { status, headers, bytes } = answer;
+  return new Response(bytes, { status, headers });
+}
+
+export function createAnswer(
   reply: Reply,
   compression: Compression,
   onSent: OnSent,
   extraHeaders: Readonly<Record<string, string>> = {},
-): Response {
+): Answer {
   switch (reply.kind) {
     case 'empty':
       onSent(0);
-      return new Response(null, { status: 204, headers: { 'Cache-Control': 'no-store' } });
+      return new WholeAnswer(204, { 'Cache-Control': 'no-store' }, null);
     case 'events':
       return new Response(reply.stream, { status: 200, headers: EVENT_HEADERS });
     case 'json':
-      return createJsonResponse(reply, compression, onSent, extraHeaders);
+      return createJsonAnswer(reply, compression, onSent, extraHeaders);
     case 'stream':
       return createStreamResponse(reply.body, compression, onSent);
   }
@@ -61,23 +84,21 @@ const EVENT_HEADERS = {
   'X-Accel-Buffering': 'no',
 } as const;
 
-function createJsonResponse(
+function createJsonAnswer(
   reply: { readonly text: string; readonly status?: number },
   compression: Compression,
   onSent: OnSent,
   extraHeaders: Readonly<Record<string, string>>,
-): Response {
+): Answer {
   const bytes = encoder.encode(reply.text);
   const headers = createJsonHeaders(extraHeaders);
   const status = reply.status ?? 200;
   if (!shouldCompress(bytes.byteLength, compression)) {
     onSent(bytes.byteLength);
-    headers.set('Content-Length', String(bytes.byteLength));
-    return new Response(bytes, { status, headers });
+    return new WholeAnswer(status, { ...headers, 'Content-Length': String(bytes.byteLength) }, bytes);
   }
-  headers.set('Content-Encoding', 'gzip');
   const body = toByteStream(yieldOne(bytes), (error) => onSent(bytes.byteLength, error));
-  return new Response(compression.gzip(body), { status, headers });
+  return new Response(compression.gzip(body), { status, headers: { ...headers, 'Content-Encoding': 'gzip' } });
 }
 
 function createStreamResponse(body: ByteBody, compression: Compression, onSent: OnSent): Response {
@@ -88,8 +109,7 @@ function createStreamResponse(body: ByteBody, compression: Compression, onSent: 
   });
   const headers = createJsonHeaders({});
   if (!shouldCompress(body.byteLength, compression)) return new Response(stream, { status: 200, headers });
-  headers.set('Content-Encoding', 'gzip');
-  return new Response(compression.gzip(stream), { status: 200, headers });
+  return new Response(compression.gzip(stream), { status: 200, headers: { ...headers, 'Content-Encoding': 'gzip' } });
 }
 
 async function* countSent(chunks: AsyncIterable<Uint8Array>, counter: { byteCount: number }): AsyncGenerator<Uint8Array> {
@@ -107,22 +127,22 @@ function shouldCompress(byteLength: number, compression: Compression): boolean {
   return compression.isAccepted && byteLength >= compression.minBytes;
 }
 
-function createJsonHeaders(extra: Readonly<Record<string, string>>): Headers {
-  return new Headers({ 'Content-Type': 'application/json', 'Cache-Control': 'no-store', Vary: 'Accept-Encoding', ...extra });
+function createJsonHeaders(extra: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', Vary: 'Accept-Encoding', ...extra };
 }
 
 /** What goes on the wire for an error: members from the table, and how long to wait. */
-export function createErrorResponse(
+export function createErrorAnswer(
   error: SyncError,
   status: number,
   compression: Compression,
   onSent: OnSent,
   extraHeaders: Readonly<Record<string, string>> = {},
-): Response {
+): Answer {
   const reply = { kind: 'json', text: stringifyJson(encodeErrorBody(error)), status } as const;
   const seconds = getRetryAfterSeconds(error, status);
   const headers = seconds === undefined ? extraHeaders : { ...extraHeaders, [RETRY_AFTER_HEADER]: String(seconds) };
-  return createResponse(reply, compression, onSent, headers);
+  return createAnswer(reply, compression, onSent, headers);
 }
 
 const CAPACITY_RETRY_SECONDS = 1;

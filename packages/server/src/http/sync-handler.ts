@@ -7,14 +7,15 @@ import type { ServerCore } from '../engine/server-core.ts';
 import { openWatch } from '../engine/watch.ts';
 import type { Gzip } from '../ports/gzip.ts';
 import { resolveActor, readSourceId } from './actor.ts';
+import type { IncomingRequest } from './answerers.ts';
 import { readRequestBody } from './body.ts';
 import type { BodyLimits } from './body.ts';
 import { toWireFault } from './faults.ts';
 import { OPERATIONS } from './operations.ts';
 import type { GatedOperation, OperationSpec } from './operations.ts';
 import { QueryReader } from './query.ts';
-import { acceptsGzip, createErrorResponse, createResponse } from './responses.ts';
-import type { Compression, OnSent, Reply } from './responses.ts';
+import { acceptsGzip, createAnswer, createErrorAnswer, toResponse } from './responses.ts';
+import type { Answer, Compression, OnSent, Reply } from './responses.ts';
 import { matchRoute } from './routes.ts';
 import type { RouteMatch, SyncOperation } from './routes.ts';
 
@@ -22,6 +23,7 @@ import type { RouteMatch, SyncOperation } from './routes.ts';
 interface Exchange {
   readonly core: ServerCore;
   readonly request: Request;
+  readonly incoming: IncomingRequest;
   readonly url: URL;
   readonly correlationId: string;
   readonly startedAt: number;
@@ -32,11 +34,18 @@ interface Exchange {
 
 /** Answers every `/sync/*` request; never rejects. */
 export async function handleSyncRequest(core: ServerCore, request: Request, gzip: Gzip): Promise<Response> {
+  return toResponse(await answerSyncRequest(core, { request, clientSignal: request.signal }, gzip));
+}
+
+/** The same for adapters that hand requests over in parts. */
+export async function answerSyncRequest(core: ServerCore, incoming: IncomingRequest, gzip: Gzip): Promise<Answer> {
+  const { request } = incoming;
   const url = new URL(request.url);
   const match = matchRoute(request.method, url.pathname);
   const exchange: Exchange = {
     core,
     request,
+    incoming,
     url,
     correlationId: crypto.randomUUID(),
     startedAt: performance.now(),
@@ -57,7 +66,7 @@ function chooseCompression(core: ServerCore, request: Request, match: RouteMatch
   return { isAccepted: enabled && !isWatch && acceptsGzip(request.headers.get('accept-encoding')), minBytes, gzip };
 }
 
-async function answerOperation(exchange: Exchange, operation: SyncOperation, parameter: string): Promise<Response> {
+async function answerOperation(exchange: Exchange, operation: SyncOperation, parameter: string): Promise<Answer> {
   try {
     const { core, request } = exchange;
     const identity = await resolveActor(request, core.options, core.ctx);
@@ -89,16 +98,16 @@ const FAILURE_CODES: Readonly<Record<SyncOperation, ErrorCode>> = {
   verify_rows: OPERATIONS.verify_rows.failureCode,
 };
 
-async function answerCapabilities(exchange: Exchange, actor: Actor): Promise<Response> {
+async function answerCapabilities(exchange: Exchange, actor: Actor): Promise<Answer> {
   const { core } = exchange;
   const reply: Reply = { kind: 'json', text: core.capabilities.getText(await isWatchAllowed(core.options, actor)) };
-  return createResponse(reply, exchange.compression, reportSent(exchange, 'capabilities', 200));
+  return createAnswer(reply, exchange.compression, reportSent(exchange, 'capabilities', 200));
 }
 
 /** Watch has its own order of checks: the policy first, then the query, then whether it is on at all. */
-async function answerWatch(exchange: Exchange, actor: Actor): Promise<Response> {
+async function answerWatch(exchange: Exchange, actor: Actor): Promise<Answer> {
   const { core } = exchange;
-  const ctx = core.createRequestContext(actor, exchange.correlationId, exchange.request.signal);
+  const ctx = core.createRequestContext(actor, exchange.correlationId, exchange.incoming.clientSignal);
   if (core.options.watch.enabled && !(await isWatchAllowed(core.options, actor)))
     throw new SyncError('bundle_change_watch_forbidden');
   const query = new QueryReader(exchange.url.searchParams, 'invalid_request');
@@ -106,28 +115,28 @@ async function answerWatch(exchange: Exchange, actor: Actor): Promise<Response> 
   if (!core.options.watch.enabled) throw new SyncError('bundle_change_watch_disabled');
   core.ctx.lifecycle.checkAccepting();
   const stream = await openWatch(ctx, core.hub, actor, afterBundleSeq);
-  const response = createResponse({ kind: 'events', stream }, exchange.compression, () => {});
+  const response = createAnswer({ kind: 'events', stream }, exchange.compression, () => {});
   reportSent(exchange, 'bundle_change_watch', 200)(0);
   return response;
 }
 
-async function answerGated(exchange: Exchange, actor: Actor, operation: GatedOperation, parameter: string): Promise<Response> {
+async function answerGated(exchange: Exchange, actor: Actor, operation: GatedOperation, parameter: string): Promise<Answer> {
   const { core, request } = exchange;
   const spec = OPERATIONS[operation];
   const running = core.ctx.lifecycle.enter();
   let isHandedOver = false;
   try {
-    const signal = spec.isRead ? AbortSignal.any([running.signal, request.signal]) : running.signal;
+    const signal = spec.isRead ? AbortSignal.any([running.signal, exchange.incoming.clientSignal]) : running.signal;
     const ctx = core.createRequestContext(actor, exchange.correlationId, signal);
     const readBody = async (): Promise<Uint8Array> => {
-      const bytes = await readRequestBody(request, getBodyLimits(core, spec), signal);
+      const bytes = await readRequestBody(request, getBodyLimits(core, spec), signal, exchange.incoming.readWhole);
       exchange.bytesIn = bytes.byteLength;
       return bytes;
     };
     const reply = await spec.run(ctx, actor, { parameter, query: exchange.url.searchParams, readBody });
     const report = reportSent(exchange, operation, reply.kind === 'empty' ? 204 : 200);
     isHandedOver = true;
-    return createResponse(reply, exchange.compression, (byteCount, error) => {
+    return createAnswer(reply, exchange.compression, (byteCount, error) => {
       running.leave();
       report(byteCount, error);
     });
@@ -163,15 +172,15 @@ function answerFault(
   failureCode: ErrorCode,
   thrown: unknown,
   headers: Readonly<Record<string, string>> = {},
-): Response {
+): Answer {
   const { core, correlationId } = exchange;
   const { error, status } = toWireFault(thrown, {
     failureCode,
     correlationId,
     logger: core.options.logger,
-    clientSignal: exchange.request.signal,
+    clientSignal: exchange.incoming.clientSignal,
   });
-  return createErrorResponse(error, status, exchange.compression, reportSent(exchange, operation, status, error.code), headers);
+  return createErrorAnswer(error, status, exchange.compression, reportSent(exchange, operation, status, error.code), headers);
 }
 
 function reportSent(exchange: Exchange, operation: SyncOperation | 'unknown', status: number, code?: ErrorCode): OnSent {
