@@ -38,8 +38,9 @@ export class ConnectionStatements {
     }
   }
 
-  /** Somebody else has told the session to forget its statements. */
+  /** Somebody else has told the session to forget its statements, or it is another one. */
   forget(): void {
+    this.isDirect = false;
     this.#names.clear();
   }
 }

@@ -35,14 +35,18 @@ const [SESSION_COLUMN, ISOLATION_COLUMN] = ['oversync_session', 'transaction_iso
  * BEGIN with its settings, and a last statement by which its results are told from those that follow: the number of the session. A
  * repeatable-read transaction shows a setting instead, because its snapshot must not be taken before the caller's first statement.
  */
-function formatBegin({ isolation, readOnly, settings }: PgBegin): string {
+function formatBegin({ isolation, readOnly, settings }: PgBegin, isMarked: boolean): string {
   const mode = readOnly === true ? 'READ ONLY' : 'READ WRITE';
   const isFrozen = isolation === 'repeatable read';
   return [
     `BEGIN ISOLATION LEVEL ${isFrozen ? 'REPEATABLE READ' : 'READ COMMITTED'} ${mode}`,
     ...(settings === undefined ? [] : [settings]),
-    isFrozen ? `SHOW ${ISOLATION_COLUMN}` : `SELECT pg_catalog.pg_backend_pid() AS ${SESSION_COLUMN}`,
+    ...(isMarked ? [formatMark(isFrozen)] : []),
   ].join(';');
+}
+
+function formatMark(isFrozen: boolean): string {
+  return isFrozen ? `SHOW ${ISOLATION_COLUMN}` : `SELECT pg_catalog.pg_backend_pid() AS ${SESSION_COLUMN}`;
 }
 
 /**
@@ -52,14 +56,14 @@ export class PgOpenTransaction implements PgTransaction {
   readonly #connection: TransactionConnection;
   readonly #options: PgStatementOptions;
   readonly #statements: ConnectionStatements;
-  readonly #beginSql: string;
+  readonly #begin: PgBegin;
   #state: 'new' | 'open' | 'committed' = 'new';
 
   constructor(connection: TransactionConnection, options: PgStatementOptions, statements: ConnectionStatements, begin: PgBegin) {
     this.#connection = connection;
     this.#options = options;
     this.#statements = statements;
-    this.#beginSql = formatBegin(begin);
+    this.#begin = begin;
   }
 
   get isCommitted(): boolean {
@@ -67,7 +71,7 @@ export class PgOpenTransaction implements PgTransaction {
   }
 
   async query(sql: string, params?: readonly PgValue[]): Promise<PgResult> {
-    await this.#begin();
+    await this.#open();
     return runPgQuery(this.#connection.client, this.#options, this.#statements, sql, params);
   }
 
@@ -78,8 +82,8 @@ export class PgOpenTransaction implements PgTransaction {
   async run(statements: readonly (string | PgStatement)[], commits: boolean): Promise<readonly PgResult[]> {
     const script = statements.map((statement) => this.#statements.format(statement)).join(';');
     try {
-      if (!commits) return await this.#send(script);
-      const results = await this.#send(`${script};COMMIT`);
+      if (!commits) return await this.#send(script, statements.length);
+      const results = await this.#send(`${script};COMMIT`, statements.length + 1);
       this.#state = 'committed';
       return results.slice(0, -1);
     } catch (error) {
@@ -89,12 +93,12 @@ export class PgOpenTransaction implements PgTransaction {
   }
 
   async copyFrom(sql: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
-    await this.#begin();
+    await this.#open();
     await runCopyFrom(this.#connection.client, sql, chunks);
   }
 
   async *copyTo(sql: string): AsyncGenerator<Uint8Array> {
-    await this.#begin();
+    await this.#open();
     yield* runCopyTo(this.#connection, sql);
   }
 
@@ -124,19 +128,24 @@ export class PgOpenTransaction implements PgTransaction {
     }
   }
 
-  /** Sends a script, with BEGIN in front if it is the first one. */
-  async #send(sql: string): Promise<readonly PgResult[]> {
+  /**
+   * Sends a script, with BEGIN in front if it is the first one. On a connection known to be direct the results of a script whose number
+   * is known need no mark in front, which is a statement with a plan of its own; should the connection have changed, an EXECUTE fails.
+   */
+  async #send(sql: string, resultCount?: number): Promise<readonly PgResult[]> {
     this.#connection.signal?.throwIfAborted();
     if (this.#state !== 'new') return (await runPgScript(this.#connection.client, sql)).map(toPgResult);
     this.#state = 'open';
-    const results = await runPgScript(this.#connection.client, `${this.#beginSql};${sql}`);
+    const isMarked = resultCount === undefined || resultCount === 0 || !this.#statements.isDirect;
+    const results = await runPgScript(this.#connection.client, `${formatBegin(this.#begin, isMarked)};${sql}`);
+    if (!isMarked) return results.slice(-resultCount).map(toPgResult);
     const begun = results.findIndex(({ fields: [field] }) => field?.name === SESSION_COLUMN || field?.name === ISOLATION_COLUMN);
     if (results[begun]?.fields[0]?.name === SESSION_COLUMN) this.#noteSession(results[begun]);
     return results.slice(begun + 1).map(toPgResult);
   }
 
   /** Sends BEGIN alone, for what cannot be part of a script. */
-  async #begin(): Promise<void> {
+  async #open(): Promise<void> {
     this.#connection.signal?.throwIfAborted();
     if (this.#state === 'new') await this.#send('');
   }
