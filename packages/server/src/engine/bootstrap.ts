@@ -17,9 +17,9 @@ import { CATALOG_SETTINGS, loadCatalogFacts } from '../store/catalog-facts.ts';
 import { BOOTSTRAP_LOCK_SQL } from '../store/catalog.sql.ts';
 import { loadCatalog } from '../store/load-catalog.ts';
 import { metadataNames } from '../store/metadata.sql.ts';
-import { getMetadataVersion, hasChangedMigration, METADATA_LAYOUT, MIGRATIONS } from '../store/migrations.ts';
+import { compareMetadata, getMetadataVersion, hasChangedMigration, METADATA_LAYOUT, MIGRATIONS } from '../store/migrations.ts';
 import type { Migration } from '../store/migrations.ts';
-import { findRegistration, planInstallation } from '../store/plan-installation.ts';
+import { findRegistration, keepRecordedColumns, planFollowing, planInstallation } from '../store/plan-installation.ts';
 import type { InstallationPlan, InstallationScope, StoredMetadata } from '../store/plan-installation.ts';
 import { markAdopted } from '../store/registrations.ts';
 import { adoptTables } from './adopt.ts';
@@ -52,6 +52,8 @@ export interface BootstrapResult {
   readonly changedTables: readonly string[];
   /** Baselines that this call wrote. */
   readonly adopted: AdoptionReport;
+  /** The metadata schema is of a newer release: nothing is installed or adopted. */
+  readonly follows: boolean;
 }
 
 const NOTHING_APPLIED: AppliedInstallation = { appliedMigrations: [], changedTables: [] };
@@ -66,7 +68,7 @@ const NOTHING_APPLIED: AppliedInstallation = { appliedMigrations: [], changedTab
 export async function bootstrap(options: BootstrapOptions): Promise<BootstrapResult> {
   const tables = options.registeredTables.map(normaliseTable);
   let found = await inTransaction(options, true, (tx) => inspect(tx, options, tables, 'new'));
-  if (options.bootstrapPolicy === 'check') refusePending(found);
+  if (options.bootstrapPolicy === 'check' || found.follows) refusePending(found);
   let applied: AppliedInstallation = NOTHING_APPLIED;
   // A table may change between installing and looking again; the last look has to find nothing to do.
   for (
@@ -77,10 +79,12 @@ export async function bootstrap(options: BootstrapOptions): Promise<BootstrapRes
     const installed = await inTransaction(options, false, (tx) => install(tx, options, tables));
     found = installed.inspection;
     applied = addInstallation(applied, installed.applied);
+    // A newer release may have come while this process waited for its turn.
+    if (found.follows) refusePending(found);
   }
   const catalog = getCatalog(found);
   const adopted = await adopt(options, catalog, found);
-  return { catalog, warnings: found.report.warnings, ...applied, adopted };
+  return { catalog, warnings: found.report.warnings, ...applied, adopted, follows: found.follows };
 }
 
 /** Tables that change faster than this are nothing to wait for. */
@@ -105,6 +109,8 @@ interface Inspection {
   readonly report: SchemaReport;
   readonly plan: InstallationPlan;
   readonly unadopted: UnadoptedTables;
+  /** The metadata schema is of a newer release that this one can work with. */
+  readonly follows: boolean;
   /** Present when nothing is to be installed. */
   readonly catalog: Catalog | undefined;
 }
@@ -125,28 +131,41 @@ async function inspect(
   const facts = await loadCatalogFacts(tx, options.metadataSchema, configured);
   const scope = getScope(options);
   const stored = await loadStoredMetadata(tx, m, facts, scope.migrations);
+  const release = compareRelease(facts, scope);
+  const follows = release === 'follow';
   const isActive = (table: { readonly schema: string; readonly table: string }): boolean =>
     findRegistration(stored.registrations, table)?.isActive === true;
-  const tables = scope.keepsOthers ? configured.filter(isActive) : configured;
-  const plan = await planInstallation(tx, m, facts, tables, stored, scope);
+  const isServed = (table: NormalisedTable): boolean =>
+    isActive(table) || (!scope.keepsOthers && (!follows || findRegistration(stored.registrations, table) === undefined));
+  // A server that may write nothing finds its tables changed by others, too.
+  const isPassive = follows || (scope.keepsOthers && options.bootstrapPolicy === 'check');
+  const served = configured.filter(isServed);
+  const tables = isPassive ? served.map((table) => keepRecordedColumns(facts, table, stored)) : served;
+  const plan = isPassive ? planFollowing(facts, tables, stored) : await planInstallation(tx, m, facts, tables, stored, scope);
   const checked = checkSchema({
     facts,
     tables,
     registrations: stored.registrations,
     layout: METADATA_LAYOUT,
     layoutVersion: getMetadataVersion(scope.migrations),
+    isOutdated: release === 'outdated',
     hasChangedMigration: hasChangedMigration(stored.migrations, scope.migrations),
-    changesMetadata: plan.pending.length > 0,
+    changesMetadata: !isPassive && plan.pending.length > 0,
     changedRelations: plan.changedRelations,
   });
-  const unadopted = isOurMetadata(checked) ? await findUnadoptedTables(tx, m, facts, tables, stored) : NOTHING_UNADOPTED;
+  const unadopted =
+    isOurMetadata(checked) && !isPassive ? await findUnadoptedTables(tx, m, facts, tables, stored) : NOTHING_UNADOPTED;
   const isChecked = (table: TableDescription): boolean => rowChecks === 'all' || (rowChecks === 'new' && !isActive(table));
   const violations = [...checked.violations, ...(await checkUnadopted(tx, options, facts, unadopted, checked, isChecked))];
   const report = { violations: sortFindings(violations), warnings: checked.warnings };
   if (violations.length > 0) throw createSchemaError(report, plan.pending);
   const isReady = plan.pending.length === 0;
   const catalog = isReady ? await loadCatalog(tx, m, facts, tables, stored.registrations, stored.shapes) : undefined;
-  return { facts, stored, tables, report, plan, unadopted, catalog };
+  return { facts, stored, tables, report, plan, unadopted, follows, catalog };
+}
+
+function compareRelease({ server }: CatalogFacts, { migrations }: InstallationScope): 'own' | 'follow' | 'outdated' {
+  return server.metadata.layout === METADATA_LAYOUT ? compareMetadata(server.metadata, migrations) : 'own';
 }
 
 function getScope(options: BootstrapOptions): InstallationScope {
@@ -185,10 +204,12 @@ async function install(
   configured: readonly NormalisedTable[],
 ): Promise<{ readonly inspection: Inspection; readonly applied: AppliedInstallation }> {
   await tx.query(BOOTSTRAP_LOCK_SQL, [options.metadataSchema]);
-  const { facts, stored, plan, tables } = await inspect(tx, options, configured, 'none');
+  const { facts, stored, plan, tables, follows } = await inspect(tx, options, configured, 'none');
   const m = metadataNames(options.metadataSchema);
   const applied =
-    plan.pending.length === 0 ? NOTHING_APPLIED : await applyInstallation(tx, m, { facts, tables, stored, ...getScope(options) });
+    follows || plan.pending.length === 0
+      ? NOTHING_APPLIED
+      : await applyInstallation(tx, m, { facts, tables, stored, ...getScope(options) });
   // Looked at again now that the triggers are in place: until they were, anybody could still insert.
   const inspection = await inspect(tx, options, configured, 'all');
   await markAdopted(tx, m, inspection.unadopted.empty);

@@ -21,6 +21,7 @@ export interface RunningOperation {
 export class Lifecycle {
   #name: LifecycleName = 'running';
   #isBootstrapped = false;
+  #isOutdated = false;
   readonly #running = new Set<AbortController>();
   #onIdle: (() => void) | undefined;
 
@@ -33,7 +34,7 @@ export class Lifecycle {
   }
 
   get isAccepting(): boolean {
-    return this.#name === 'running' && this.#isBootstrapped;
+    return this.#name === 'running' && this.#isBootstrapped && !this.#isOutdated;
   }
 
   get inflightCount(): number {
@@ -44,11 +45,20 @@ export class Lifecycle {
     this.#isBootstrapped = true;
   }
 
+  /** An outdated server cannot read the metadata any more, so it must not write any. */
+  setOutdated(isOutdated: boolean): void {
+    this.#isOutdated = isOutdated;
+  }
+
   /** @throws SyncError `service_unavailable` unless the server is running and bootstrapped. */
   checkAccepting(): void {
     if (this.isAccepting) return;
-    const message = this.#name === 'running' ? 'the server is still starting' : 'the server is shutting down';
-    throw new SyncError('service_unavailable', { message, retryAfterMs: RETRY_AFTER_MS });
+    throw new SyncError('service_unavailable', { message: this.#describeRefusal(), retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  #describeRefusal(): string {
+    if (this.#name !== 'running') return 'the server is shutting down';
+    return this.#isOutdated ? 'the server is older than its database' : 'the server is still starting';
   }
 
   /** @throws SyncError `service_unavailable` unless the server is running and bootstrapped. */

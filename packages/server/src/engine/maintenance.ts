@@ -57,12 +57,17 @@ export class Maintenance {
 
   start(): void {
     this.#timer = setTimeout(() => {
-      void this.run()
+      void this.#runInTurn()
         .catch((cause: unknown) => this.#ctx.logger.warn('maintenance failed', { cause }))
         .finally(() => {
           if (!this.#isStopped) this.start();
         });
     }, this.#ctx.options.maintenance.intervalMs);
+  }
+
+  /** A server that is older than its database keeps its hands off it. */
+  async #runInTurn(): Promise<void> {
+    if (this.#ctx.lifecycle.isAccepting) await this.run();
   }
 
   async stop(): Promise<void> {

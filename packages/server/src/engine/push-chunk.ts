@@ -1,8 +1,9 @@
 import { isUuidToken, SyncError } from '@oversync/protocol';
 
-import { INT32_MAX } from '../limits.ts';
+import { INT32_MAX, RETRY_AFTER_MS } from '../limits.ts';
 import { PgFault } from '../ports/postgres.ts';
 import type { PgStatement, PgTransaction } from '../ports/postgres.ts';
+import { selectRowColumns } from '../rules/push-apply-sql.ts';
 import type { ApplyGroup } from '../rules/push-apply-sql.ts';
 import type { PushRow } from '../rules/push-row.ts';
 import { createLimitError, createViolationError } from '../rules/violation.ts';
@@ -10,12 +11,13 @@ import { decideViolationKind } from '../rules/violation-map.ts';
 import { formatRowsJson } from '../store/push-row.ts';
 import { checkConversion, copyRows, hashStagedRange, insertRows } from '../store/push-row.sql.ts';
 import { advanceSession, renewLease, renewSession } from '../store/push-session.sql.ts';
-import { formatStatement, runLastStatements } from '../store/run-statements.ts';
+import { formatStatement, runLastStatements, runStatements } from '../store/run-statements.ts';
 import { getCatalogInUse, hasCatalogChanged } from './catalog-change.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { createFastSha256 } from './platform-hash.ts';
 import { checkSeedLease, openPush } from './push-access.ts';
 import type { OpenPush } from './push-access.ts';
+import { checkRowColumns } from './push-apply.ts';
 import { getRunningHashes } from './push-hash.ts';
 import { getLayoutTag } from './push-layout.ts';
 import { locateConversionFailure } from './push-locate.ts';
@@ -45,7 +47,7 @@ export async function stagePushChunk(ctx: SyncContext, actor: Actor, input: Push
     } catch (error) {
       // A table that changed a moment ago explains a value that does not fit, so look before the client is blamed.
       const isSettled = !mayBeStale(error) || changes >= ctx.options.retry.attempts;
-      if (isSettled || !(await hasCatalogChanged(ctx, catalog))) throw error;
+      if (isSettled || !(await hasCatalogChanged(ctx, catalog))) throw isAwaited(ctx, error) ? describeAwaited(error) : error;
     }
   }
 }
@@ -61,9 +63,25 @@ const CATALOG_KINDS: ReadonlySet<unknown> = new Set([
 
 function mayBeStale(error: unknown): boolean {
   if (!(error instanceof SyncError) || error.code !== 'push_chunk_invalid') return false;
-  const violation: unknown = error.details['violation'];
-  const kind: unknown = typeof violation === 'object' && violation !== null ? Reflect.get(violation, 'kind') : undefined;
-  return error.cause instanceof PgFault || CATALOG_KINDS.has(kind);
+  return error.cause instanceof PgFault || CATALOG_KINDS.has(getViolation(error).get('kind'));
+}
+
+function getViolation(error: unknown): ReadonlyMap<string, unknown> {
+  const violation: unknown = error instanceof SyncError ? error.details['violation'] : undefined;
+  return new Map(typeof violation === 'object' && violation !== null ? Object.entries(violation) : []);
+}
+
+/** A column that is there, and that this server will know as soon as another one has recorded it: not the client's fault. */
+function isAwaited(ctx: SyncContext, error: unknown): boolean {
+  const violation = getViolation(error);
+  if (violation.get('kind') !== 'unknown_column') return false;
+  const table = ctx.catalog().tables.get(`${String(violation.get('schema'))}.${String(violation.get('table'))}`);
+  return table?.unrecordedColumns?.some((name) => name === violation.get('column')) === true;
+}
+
+function describeAwaited(cause: unknown): SyncError {
+  const message = 'a column of the table is not recorded yet';
+  return new SyncError('service_unavailable', { message, retryAfterMs: RETRY_AFTER_MS, cause });
 }
 
 async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
@@ -258,6 +276,9 @@ async function describeConversionFailure(
   const found = await locateConversionFailure(tx, rows, actor.scopeId, checkUpTo);
   if (found === null) return cause;
   const { row, fault, column } = found;
+  // A literal of other columns than the table has says nothing about the row.
+  const [columns] = await runStatements(tx, [selectRowColumns(row.table)]);
+  checkRowColumns([row.table], [columns?.rows[0]?.[0] ?? '']);
   const { constraint } = fault;
   return createViolationError(
     'push_chunk_invalid',

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { SchemaViolation, SchemaWarning, ViolationCode, WarningCode } from '../rules/schema-violation.ts';
 import type { RegisteredTableConfig } from '../rules/table-description.ts';
+import { MIGRATIONS } from '../store/migrations.ts';
 import { openPgFixture } from '../test-pg.ts';
 import type { PgFixture } from '../test-pg.ts';
 
@@ -339,9 +340,14 @@ describe('schema checks', () => {
     const codes = async (tables?: Case['tables']): Promise<readonly string[]> =>
       (await report('stored', tables)).violations.map((violation) => violation.code);
     expect(await codes([{ table: 't', syncKeyColumn: 'other' }])).toEqual(['sync_key_changed']);
+    const version = String(MIGRATIONS.length);
     await pg.run('UPDATE meta_stored.meta SET version = 999');
+    expect(await codes()).toEqual([]);
+    await pg.run('UPDATE meta_stored.meta SET readable_by = 999');
     expect(await codes()).toEqual(['metadata_schema_newer']);
-    await pg.run(`UPDATE meta_stored.meta SET version = 1; UPDATE meta_stored.migration SET checksum = 'other'`);
+    await pg.run(
+      `UPDATE meta_stored.meta SET version = ${version}, readable_by = 1; UPDATE meta_stored.migration SET checksum = 'other'`,
+    );
     expect(await codes()).toEqual(['metadata_schema_foreign']);
     await pg.run(`DROP SCHEMA meta_stored CASCADE; CREATE SCHEMA meta_stored; CREATE TABLE meta_stored.sync_bundles (id int8)`);
     expect(await codes()).toEqual(['metadata_schema_foreign']);

@@ -31,6 +31,8 @@ import { checkNotInWrite } from './write-context.ts';
 /** What is known once bootstrap is complete. */
 interface Ready {
   readonly catalog: Catalog;
+  /** The metadata schema is of a newer release. */
+  readonly follows: boolean;
   readonly tokens: SessionTokens;
 }
 
@@ -128,9 +130,9 @@ export class ServerCore {
   async adopt(): Promise<AdoptionReport> {
     checkNotInWrite();
     const options = { ...this.#bootstrapOptions(), adoption: 'auto', bootstrapPolicy: 'apply' } as const;
-    const { catalog, adopted } = await bootstrap(options);
-    if (this.#ready !== undefined) await this.#accept(catalog);
-    return adopted;
+    const result = await bootstrap(options);
+    if (this.#ready !== undefined) this.#accept(result);
+    return result.adopted;
   }
 
   #createContext(): SyncContext {
@@ -163,7 +165,7 @@ export class ServerCore {
 
   async #bootstrap(): Promise<BootstrapResult> {
     const result = await bootstrap(this.#bootstrapOptions());
-    await this.#accept(result.catalog);
+    this.#accept(result);
     for (const warning of result.warnings) this.options.logger.warn(warning.message, { code: warning.code });
     for (const version of result.appliedMigrations) this.#emit({ name: 'migrationApplied', version });
     // The server may have been closed while it was starting.
@@ -177,8 +179,13 @@ export class ServerCore {
     return { ...this.options, onAdoptionProgress: (report) => this.#emit({ name: 'adoptionProgress', ...report }) };
   }
 
-  async #accept(catalog: Catalog): Promise<void> {
-    this.#ready = { catalog, tokens: createSessionTokens(catalog.tokenSecret) };
+  #accept({ catalog, follows }: Pick<BootstrapResult, 'catalog' | 'follows'>): void {
+    if (follows && this.#ready?.follows !== true) {
+      const message =
+        'the metadata are of a newer release: this server works with them, and leaves tables, triggers and adoption to it';
+      this.options.logger.warn(message);
+    }
+    this.#ready = { catalog, follows, tokens: createSessionTokens(catalog.tokenSecret) };
   }
 
   #startTimers(): void {
@@ -214,14 +221,17 @@ export class ServerCore {
   }
 
   async #readCatalogAgain(): Promise<boolean> {
-    const before = this.#ready?.catalog;
+    const before = this.#ready;
     try {
-      const { catalog, changedTables } = await bootstrap({ ...this.#bootstrapOptions(), keepsRegistrations: true });
-      if (before !== undefined && isSameCatalog(before, catalog)) return false;
-      await this.#accept(catalog);
-      for (const table of changedTables) this.#emit({ name: 'catalogChanged', table });
-      return true;
+      const result = await bootstrap({ ...this.#bootstrapOptions(), keepsRegistrations: true });
+      this.#lifecycle.setOutdated(false);
+      const isSame = before !== undefined && isSameCatalog(before.catalog, result.catalog);
+      if (isSame && before.follows === result.follows) return false;
+      this.#accept(isSame ? { ...result, catalog: before.catalog } : result);
+      for (const table of result.changedTables) this.#emit({ name: 'catalogChanged', table });
+      return !isSame;
     } catch (cause) {
+      if (isOutdated(cause)) this.#lifecycle.setOutdated(true);
       this.options.logger.error('the catalog could not be read again', { cause });
       return false;
     }
@@ -272,4 +282,15 @@ function describeTables({ tables }: Catalog): string {
 
 function countShapes(catalog: Catalog): number {
   return [...catalog.shapes.values()].reduce((sum, shapes) => sum + shapes.size, 0);
+}
+
+/** The look at the catalog has found metadata that this release cannot work with. */
+function isOutdated(cause: unknown): boolean {
+  if (!(cause instanceof SyncError) || cause.code !== 'schema_violation') return false;
+  const { violations } = cause.details;
+  return Array.isArray(violations) && violations.some((found: unknown) => isNewerMetadata(found));
+}
+
+function isNewerMetadata(violation: unknown): boolean {
+  return typeof violation === 'object' && violation !== null && Reflect.get(violation, 'code') === 'metadata_schema_newer';
 }

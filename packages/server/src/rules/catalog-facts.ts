@@ -19,6 +19,8 @@ export interface MetadataFacts {
   readonly canCreate: boolean;
   readonly layout: string | undefined;
   readonly version: number;
+  /** Lowest version of a process that can work with the schema. */
+  readonly readableBy: number;
 }
 
 export interface RelationFact {
@@ -150,4 +152,6 @@ export interface NormalisedTable {
   readonly columns: readonly string[] | undefined;
   readonly excludeColumns: readonly string[];
   readonly jsonAsText: readonly string[];
+  /** Columns that are left out until another process has recorded them. */
+  readonly unrecordedColumns?: readonly string[];
 }

@@ -37,6 +37,7 @@ export function describeTable(facts: CatalogFacts, table: NormalisedTable, ident
     hasNestedJson: columns.some((column) => column.family === 'json' && !column.jsonAsText),
     deletesFirst: canDeleteFirst(facts, root),
     capturesPushes: mayChangePushedRows(facts, root),
+    ...(table.unrecordedColumns === undefined ? {} : { unrecordedColumns: table.unrecordedColumns }),
   };
 }
 

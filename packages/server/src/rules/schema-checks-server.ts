@@ -46,10 +46,10 @@ function checkMetadataSchema(input: SchemaCheckInput, report: Report): void {
   if (metadata.canUse && !metadata.isEmpty && (metadata.layout !== input.layout || input.hasChangedMigration)) {
     report('metadata_schema_foreign', `schema ${metadata.schema} holds something else than the metadata of this product`);
   }
-  if (metadata.layout === input.layout && metadata.version > input.layoutVersion) {
+  if (metadata.layout === input.layout && input.isOutdated) {
     report(
       'metadata_schema_newer',
-      `the metadata schema has version ${String(metadata.version)}, this server knows ${String(input.layoutVersion)}`,
+      `the metadata schema has version ${String(metadata.version)} and is for version ${String(metadata.readableBy)} or newer, this server knows ${String(input.layoutVersion)}`,
     );
   }
 }

@@ -9,7 +9,16 @@ const SERVER: CatalogFacts['server'] = {
   role: 'app',
   database: 'main',
   canCreateSchema: true,
-  metadata: { schema: 'sync', exists: false, isEmpty: true, canUse: false, canCreate: false, layout: undefined, version: 0 },
+  metadata: {
+    schema: 'sync',
+    exists: false,
+    isEmpty: true,
+    canUse: false,
+    canCreate: false,
+    layout: undefined,
+    version: 0,
+    readableBy: 0,
+  },
 };
 
 const RELATION: RelationFact = {
@@ -54,6 +63,7 @@ function codes(facts: Partial<CatalogFacts>): readonly string[] {
     registrations: [],
     layout: 'ours',
     layoutVersion: 1,
+    isOutdated: false,
     hasChangedMigration: false,
     changesMetadata: true,
     changedRelations: new Set(),

@@ -24,6 +24,8 @@ export interface SchemaCheckInput {
   /** Layout name and version that this code makes. */
   readonly layout: string;
   readonly layoutVersion: number;
+  /** The schema is of a newer release whose metadata this code cannot work with. */
+  readonly isOutdated: boolean;
   /** A migration that this schema has was made from other statements than the code's. */
   readonly hasChangedMigration: boolean;
   /** Something in the metadata schema has to be created or replaced. */

@@ -91,6 +91,8 @@ export interface TableDescription {
   readonly deletesFirst: boolean;
   /** An application BEFORE ROW trigger or a rule could change key or scope of a pushed row: capture never skips this table. */
   readonly capturesPushes: boolean;
+  /** Columns that would be published, were they recorded: of a process that records nothing itself. */
+  readonly unrecordedColumns?: readonly string[];
 }
 
 /** A column as one recorded shape saw it. */

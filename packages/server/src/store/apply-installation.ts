@@ -5,7 +5,7 @@ import { describeColumns, describeTable, findRoot, shapeColumns } from '../rules
 import { tableName } from '../rules/normalise-tables.ts';
 import { planFunctions, planRelations } from './capture-plan.ts';
 import type { MetadataNames } from './metadata.sql.ts';
-import { applyMigrations, getMetadataVersion, loadAppliedMigrations, METADATA_LAYOUT } from './migrations.ts';
+import { applyMigrations, compareMetadata, loadAppliedMigrations, METADATA_LAYOUT } from './migrations.ts';
 import type { Migration } from './migrations.ts';
 import {
   changedShapes,
@@ -36,15 +36,15 @@ export interface AppliedInstallation {
   readonly changedTables: readonly string[];
 }
 
-/** Reads the metadata schema; empty while it does not exist, is not ours, or is newer than this code. */
+/** Reads the metadata schema; empty while it does not exist, is not ours, or is too new for this code. */
 export async function loadStoredMetadata(
   tx: PgTransaction,
   m: MetadataNames,
   facts: CatalogFacts,
   migrations: readonly Migration[],
 ): Promise<StoredMetadata> {
-  const { layout, version } = facts.server.metadata;
-  if (layout !== METADATA_LAYOUT || version > getMetadataVersion(migrations))
+  const { metadata } = facts.server;
+  if (metadata.layout !== METADATA_LAYOUT || compareMetadata(metadata, migrations) === 'outdated')
     return { migrations: [], registrations: [], shapes: [] };
   return {
     migrations: await loadAppliedMigrations(tx, m),

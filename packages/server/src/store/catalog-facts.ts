@@ -77,13 +77,26 @@ async function loadServerFacts(tx: PgTransaction, metadataSchema: string): Promi
   const meta = hasMeta && canUse ? await loadMeta(tx, metadataSchema) : undefined;
   return {
     ...server,
-    metadata: { schema: metadataSchema, exists, isEmpty, canUse, canCreate, layout: meta?.layout, version: meta?.version ?? 0 },
+    metadata: {
+      schema: metadataSchema,
+      exists,
+      isEmpty,
+      canUse,
+      canCreate,
+      layout: meta?.layout,
+      version: meta?.version ?? 0,
+      readableBy: meta?.readableBy ?? 0,
+    },
   };
 }
 
-async function loadMeta(tx: PgTransaction, metadataSchema: string): Promise<{ layout: string; version: number } | undefined> {
-  const sql = `SELECT layout, version FROM ${metadataNames(metadataSchema).meta}`;
-  const [meta] = await load(tx, sql, [], (row) => ({ layout: row.text(), version: row.int() }));
+/** A schema from before the level can be read by its own version only. */
+async function loadMeta(
+  tx: PgTransaction,
+  metadataSchema: string,
+): Promise<{ layout: string; version: number; readableBy: number } | undefined> {
+  const sql = `SELECT t.layout, t.version, COALESCE((to_jsonb(t)->>'readable_by')::int4, t.version) FROM ${metadataNames(metadataSchema).meta} t`;
+  const [meta] = await load(tx, sql, [], (row) => ({ layout: row.text(), version: row.int(), readableBy: row.int() }));
   return meta;
 }
 

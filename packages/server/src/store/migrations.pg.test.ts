@@ -11,14 +11,25 @@ const TABLES = [{ schema: 'business', table: 'notes', syncKeyColumn: 'id' }];
 /** What a next release would add: a column that the one before does not know. */
 const ADD_NOTE: Migration = {
   version: MIGRATIONS.length + 1,
+  readableBy: MIGRATIONS.length,
   name: 'a note on each scope',
   sql: (m) => `ALTER TABLE ${m.scope} ADD COLUMN note text NOT NULL DEFAULT ''`,
 };
 const NEXT = [...MIGRATIONS, ADD_NOTE];
 
+/** What the one before cannot work with. */
+const CONTRACT: Migration = {
+  version: NEXT.length + 1,
+  readableBy: NEXT.length,
+  name: 'the end of something old',
+  sql: () => '',
+};
+const AFTER: Migration = { ...CONTRACT, version: NEXT.length + 2, readableBy: 1, name: 'something harmless' };
+
 /** Applies half of what it should. */
 const BROKEN: Migration = {
   version: NEXT.length + 1,
+  readableBy: 1,
   name: 'broken',
   sql: (m) => `ALTER TABLE ${m.scope} ADD COLUMN other text; SELECT 1 / 0`,
 };
@@ -71,10 +82,10 @@ describe('migrations of the metadata schema', () => {
     expect((await pg.bootstrap(TABLES, { migrations: NEXT })).appliedMigrations).toStrictEqual([]);
   });
 
-  it('leave a process of the previous release working, and refuse to let one of it start', async () => {
+  it('leave a process of the previous release working, and let one of it start that writes nothing', async () => {
     await expect(write('from the old process')).resolves.toMatchObject({ bundleSeq: 2n });
     const unchanged = await stored();
-    await expectRefused(MIGRATIONS, 'metadata_schema_newer');
+    await expect(pg.bootstrap(TABLES)).resolves.toMatchObject({ follows: true, appliedMigrations: [], changedTables: [] });
     expect(await stored()).toStrictEqual(unchanged);
   });
 
@@ -87,5 +98,35 @@ describe('migrations of the metadata schema', () => {
   it('that were changed after their release are noticed', async () => {
     const changed = { ...ADD_NOTE, sql: () => 'SELECT 1' };
     await expectRefused([...MIGRATIONS, changed], 'metadata_schema_foreign');
+  });
+
+  it('say who can still read the schema, whatever harmless ones come after', async () => {
+    await pg.bootstrap(TABLES, { migrations: [...NEXT, CONTRACT, AFTER] });
+    const unchanged = await stored();
+    await expectRefused(MIGRATIONS, 'metadata_schema_newer');
+    expect(await stored()).toStrictEqual(unchanged);
+    expect(await pg.bootstrap(TABLES, { migrations: NEXT })).toMatchObject({ follows: true });
+  });
+});
+
+describe('the first release', () => {
+  let pg: PgFixture;
+  beforeAll(async () => {
+    pg = await openPgFixture();
+    await pg.run(`CREATE SCHEMA business; CREATE TABLE business.notes (_sync_scope_id text NOT NULL, id text NOT NULL,
+      PRIMARY KEY (_sync_scope_id, id))`);
+  });
+  afterAll(() => pg.close());
+
+  it('is migrated to the present one with its history', async () => {
+    const { catalog } = await pg.bootstrap(TABLES, { migrations: MIGRATIONS.slice(0, 1) });
+    await new BundleWriter(pg, catalog).write({ scopeId: 's' }, (tx) =>
+      tx.script(`INSERT INTO business.notes (id) VALUES ('a')`),
+    );
+    const before = (await pg.query(STORED)).rows[0]?.slice(3);
+    const versions = MIGRATIONS.slice(1).map(({ version }) => version);
+    expect(await pg.bootstrap(TABLES)).toMatchObject({ appliedMigrations: versions, follows: false });
+    expect((await pg.query(STORED)).rows[0]?.slice(3)).toStrictEqual(before);
+    expect((await pg.query('SELECT version, readable_by FROM sync.meta')).rows).toStrictEqual([[String(MIGRATIONS.length), '1']]);
   });
 });

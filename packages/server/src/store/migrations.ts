@@ -10,16 +10,30 @@ export const METADATA_LAYOUT = 'oversync-typescript';
 
 /**
  * One forward step of the metadata schema. It must leave the previous released version working while both run: add first,
- * remove in a later release.
+ * remove in a later release. A release that changes what installed functions or triggers say has one too, with an empty text if
+ * need be: processes of older versions leave those of a newer schema alone.
  */
 export interface Migration {
   readonly version: number;
   readonly name: string;
+  /** Lowest schema version of a process that can still work with the schema once this step has been made. */
+  readonly readableBy: number;
   readonly sql: (m: MetadataNames) => string;
 }
 
+/** The schema names from this version on who can read it. */
+const LEVEL_VERSION = 2;
+
 /** In order; a released entry never changes, which the stored checksum proves. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, name: 'initial layout', sql: metadataDdl }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: 'initial layout', readableBy: 1, sql: metadataDdl },
+  { version: LEVEL_VERSION, name: 'the lowest version that can read the schema', readableBy: 1, sql: addReadableBy },
+];
+
+/** The schema has been readable by any process so far. */
+function addReadableBy(m: MetadataNames): string {
+  return `ALTER TABLE ${m.meta} ADD COLUMN readable_by int4 NOT NULL DEFAULT 1`;
+}
 
 /** The version that a schema has when all of them are applied. */
 export function getMetadataVersion(migrations: readonly Migration[]): number {
@@ -71,8 +85,30 @@ export async function applyMigrations(
       migrationChecksum(migration),
     ]);
   }
-  if (pending.length > 0) await tx.query(`UPDATE ${m.meta} SET version = $1::int4`, [String(getMetadataVersion(migrations))]);
+  if (pending.length > 0) await saveVersion(tx, m, migrations);
   return pending;
+}
+
+/** Who cannot read one of the steps cannot read the schema, whatever came later. */
+async function saveVersion(tx: PgTransaction, m: MetadataNames, migrations: readonly Migration[]): Promise<void> {
+  const version = getMetadataVersion(migrations);
+  await tx.query(`UPDATE ${m.meta} SET version = $1::int4`, [String(version)]);
+  if (version < LEVEL_VERSION) return;
+  const readableBy = Math.max(...migrations.map((migration) => migration.readableBy));
+  await tx.query(`UPDATE ${m.meta} SET readable_by = $1::int4`, [String(readableBy)]);
+}
+
+/**
+ * How a process of these migrations stands to a schema of ours: `follow` works with what a newer release has made, and makes nothing
+ * itself; `outdated` cannot even read it.
+ */
+export function compareMetadata(
+  { version, readableBy }: { readonly version: number; readonly readableBy: number },
+  migrations: readonly Migration[],
+): 'own' | 'follow' | 'outdated' {
+  const known = getMetadataVersion(migrations);
+  if (version <= known) return 'own';
+  return readableBy <= known ? 'follow' : 'outdated';
 }
 
 async function saveMeta(tx: PgTransaction, m: MetadataNames): Promise<void> {

@@ -13,7 +13,7 @@ import type { MetadataNames } from './metadata.sql.ts';
 import type { AppliedMigration, Migration } from './migrations.ts';
 import type { StoredRegistration } from './registrations.ts';
 import { RowReader } from './row-reader.ts';
-import { findShape } from './shape-columns.ts';
+import { findLargestShape, findShape } from './shape-columns.ts';
 import { quoteQualified } from '../rules/sql-text.ts';
 
 /** Contents of the metadata schema; all empty while it does not exist. */
@@ -67,6 +67,31 @@ export async function planInstallation(
     ...(keepsOthers ? [] : await loadStrayTriggers(tx, facts)),
   ];
   return { pending, changedRelations: changed };
+}
+
+/**
+ * The table as a process publishes it that records no columns: as many of them as some shape has. Columns that came since wait; where one
+ * is gone or of another kind, the table stays as configured, and cannot be described until it is recorded.
+ */
+export function keepRecordedColumns(facts: CatalogFacts, table: NormalisedTable, stored: StoredMetadata): NormalisedTable {
+  const registration = findRegistration(stored.registrations, table);
+  if (registration === undefined || !isDescribable(facts, table)) return table;
+  const columns = shapeColumns(describeColumns(facts, table), () => 'null');
+  const shape = findLargestShape(stored.shapes, registration.tableId, columns);
+  if (shape === undefined || shape.columns.length === columns.length) return table;
+  const recorded = shape.columns.map(({ name }) => name);
+  const unrecordedColumns = columns.map(({ name }) => name).filter((name) => !recorded.includes(name));
+  return { ...table, columns: recorded, unrecordedColumns };
+}
+
+/** What a process that installs nothing has to wait for: it works as soon as its tables are registered and their columns recorded. */
+export function planFollowing(facts: CatalogFacts, tables: readonly NormalisedTable[], stored: StoredMetadata): InstallationPlan {
+  const unregistered = tables.filter((table) => findRegistration(stored.registrations, table) === undefined);
+  const pending = [
+    ...unregistered.map((table) => `register ${tableName(table)}`),
+    ...changedShapes(facts, tables, stored).map((table) => `record the shape of ${tableName(table)}`),
+  ];
+  return { pending, changedRelations: new Set() };
 }
 
 export function findRegistration(

@@ -43,6 +43,25 @@ function isSameShape(left: readonly ShapeColumn[], right: readonly ShapeColumn[]
   );
 }
 
+/** The recorded shape with the most of these columns and no others, the latest if there are several. */
+export function findLargestShape(
+  shapes: readonly TableShape[],
+  tableId: number,
+  columns: readonly ShapeColumn[],
+): TableShape | undefined {
+  const byName = new Map(columns.map((column) => [column.name, column]));
+  const fits = ({ name, ...recorded }: ShapeColumn): boolean => {
+    const column = byName.get(name);
+    return column !== undefined && isSameShape([{ ...recorded, name }], [column]);
+  };
+  return shapes
+    .filter((shape) => shape.tableId === tableId && shape.columns.every(fits))
+    .reduce<TableShape | undefined>(
+      (best, shape) => (best === undefined || shape.columns.length >= best.columns.length ? shape : best),
+      undefined,
+    );
+}
+
 /**
  * The recorded shape of a table with these columns, the latest if there are several. Processes that publish different columns of one
  * table for a while, as during a deployment, so keep to their own shapes instead of recording new ones in turn.
