@@ -1,22 +1,11 @@
 import { RowHasher, SyncError, committedRowText, quoteJson } from '@oversync/protocol';
 
 import { canonicalPayloadText } from '../http/canonical-payload.ts';
-import { readCommittedPage } from '../http/committed-page.ts';
-import type { CommittedPage } from '../http/committed-page.ts';
-import { sleep } from '../http/exchange.ts';
 import type { ReceivedRow } from '../http/row-text.ts';
-import { committedRowsRequest } from '../http/requests.ts';
-import {
-  COMMITTED_ROWS_ATTEMPTS_MAX,
-  COMMITTED_ROWS_BACKOFF_MAX_MS,
-  COMMITTED_ROWS_BACKOFF_MS,
-  ROW_TEXT_BYTES_MAX,
-} from '../limits.ts';
 import { checkIncomingRow, checkIncomingRows } from '../rules/check-incoming.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { checkCommittedPage } from '../rules/push-checks.ts';
-import { doublingDelayMs } from '../rules/retry.ts';
 import { clearBundleStage, stageRowsAt } from '../store/bundle-stage.ts';
 import type { StagedRow } from '../store/bundle-stage.ts';
 import type { Outbox } from '../store/client-state.ts';
@@ -24,11 +13,10 @@ import { FrozenMatch } from '../store/frozen-match.ts';
 import type { MatchedRun } from '../store/frozen-match.ts';
 import type { BundleRows } from '../store/store-types.ts';
 import { withTransaction } from '../store/transaction.ts';
+import { CommittedPages } from './committed-pages.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
-import { askServer, refusalError } from './server-requests.ts';
-import { loseCheckpoint } from './transitions.ts';
 
 type Committed = Extract<Outbox, { readonly state: 'committed_remote' }>;
 
@@ -56,8 +44,9 @@ export async function fetchCommittedRows(
     return await verifyPages(call, outbox, pages);
   } catch (error) {
     limit.abort();
-    await pages.settle();
     throw error;
+  } finally {
+    await pages.settle();
   }
 }
 
@@ -72,7 +61,7 @@ async function verifyPages(call: Call, outbox: Committed, pages: CommittedPages)
     const page = await pages.next();
     checkCommittedPage({ outbox, rowsBefore, rowCount }, { ...page, rowsInPage: page.rows.length });
     ({ hasMore, rowCount } = page);
-    if (hasMore) pages.request(rowsBefore + page.rows.length);
+    if (hasMore) pages.request(rowsBefore, page);
     const keys = page.rows.map(wireKeyText);
     page.rows.forEach((row, index) => hasher.addRow(hashedText(row, keys[index] ?? '', rowsBefore + index)));
     await received.stage(received.sort(page.rows, keys, rowsBefore, hasMore));
@@ -82,40 +71,6 @@ async function verifyPages(call: Call, outbox: Committed, pages: CommittedPages)
   if (hasher.digestHex() !== outbox.bundleHash)
     throw new SyncError('bundle_hash_mismatch', { details: { bundleSeq: outbox.bundleSeq } });
   return received;
-}
-
-/** One page ahead: a request runs while the page before it is verified and staged. Its failure is seen when its turn comes. */
-class CommittedPages {
-  readonly #call: Call;
-  readonly #capabilities: ServerCapabilities;
-  readonly #outbox: Committed;
-  #coming: Promise<CommittedPage>;
-
-  constructor(call: Call, capabilities: ServerCapabilities, outbox: Committed) {
-    this.#call = call;
-    this.#capabilities = capabilities;
-    this.#outbox = outbox;
-    this.#coming = this.#fetch(0);
-  }
-
-  request(rowsBefore: number): void {
-    this.#coming = this.#fetch(rowsBefore);
-  }
-
-  #fetch(rowsBefore: number): Promise<CommittedPage> {
-    const page = fetchPage(this.#call, this.#capabilities, this.#outbox, rowsBefore);
-    page.catch(() => undefined);
-    return page;
-  }
-
-  next(): Promise<CommittedPage> {
-    return this.#coming;
-  }
-
-  /** Waits until no request runs any more. */
-  async settle(): Promise<void> {
-    await this.#coming.catch(() => undefined);
-  }
 }
 
 /** Sorts the rows of the pages into those that came back as they were sent and the others. */
@@ -193,39 +148,4 @@ function fitsInMemory(call: Call, rows: readonly CheckedRow[]): boolean {
   let bytes = 0;
   for (const row of rows) bytes += row.payload?.length ?? 0;
   return bytes <= applyBatchBytes;
-}
-
-async function fetchPage(
-  call: Call,
-  capabilities: ServerCapabilities,
-  outbox: Committed,
-  rowsBefore: number,
-): Promise<CommittedPage> {
-  const { downloadLimit } = call.engine.options;
-  const spec = committedRowsRequest(outbox.bundleSeq, rowsBefore === 0 ? null : rowsBefore - 1, downloadLimit);
-  const request = { sourceId: outbox.sourceId, capabilities, bytesMax: Number.POSITIVE_INFINITY };
-  for (let attempt = 1; ; attempt += 1) {
-    const reply = await askServer(call, spec, request, (body) => readCommittedPage(body, ROW_TEXT_BYTES_MAX));
-    if (reply.kind === 'ok') {
-      if (reply.value.canonicalRequestHash === outbox.requestHash) return reply.value;
-      throw await replayLost(call);
-    }
-    const { status, serverCode } = reply.refusal;
-    if (status === 409 && serverCode === 'history_pruned') throw await replayLost(call);
-    const isLagging = status === 404 && serverCode === 'committed_bundle_not_found';
-    if (!isLagging || attempt >= COMMITTED_ROWS_ATTEMPTS_MAX) throw refusalError(reply.refusal);
-    await sleep(
-      call.engine.http.clock,
-      doublingDelayMs(COMMITTED_ROWS_BACKOFF_MS, COMMITTED_ROWS_BACKOFF_MAX_MS, attempt),
-      call.signal,
-    );
-  }
-}
-
-/** The committed rows cannot be had any more, or are not those of this push: only a snapshot brings this database back. */
-async function replayLost(call: Call): Promise<SyncError> {
-  const state = await loseCheckpoint(call, 'history_pruned');
-  return new SyncError('rebuild_required', {
-    details: { reason: state.name === 'checkpoint_recovery' ? state.reason : 'history_pruned' },
-  });
 }

@@ -26,6 +26,18 @@ function outboxState(device: TestDevice): string {
   return device.list('SELECT state FROM _sync_outbox_bundle')[0] ?? '';
 }
 
+/** A body whose last byte comes once `gate` resolves. */
+function endsAfter(bytes: Uint8Array, gate: Promise<undefined>): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    async start(controller) {
+      controller.enqueue(bytes.subarray(0, -1));
+      await gate;
+      controller.enqueue(bytes.subarray(-1));
+      controller.close();
+    },
+  });
+}
+
 const nextNumber = (device: TestDevice): string =>
   device.list(
     'SELECT next_source_bundle_id FROM _sync_source_state JOIN _sync_attachment_state ON source_id = current_source_id',
@@ -329,6 +341,42 @@ describe('push', () => {
     expect(device.list('SELECT count(*) FROM _oversync_bundle_stage')).toEqual(['0']);
   });
 
+  it('[T53] asks for the page after the next while the next is read', async () => {
+    const { server, device } = await start({ options: { downloadLimit: 2 } });
+    device.sql(insertUsers(1, 5));
+    const second = Promise.withResolvers<undefined>();
+    const third = Promise.withResolvers<undefined>();
+    server.override('committed_rows', (_request, answer) => answer());
+    server.override('committed_rows', async (_request, answer) => {
+      const bytes = new Uint8Array(await (await answer()).arrayBuffer());
+      second.resolve(undefined);
+      return new Response(endsAfter(bytes, third.promise));
+    });
+    server.override('committed_rows', async (_request, answer) => {
+      await second.promise;
+      third.resolve(undefined);
+      return answer();
+    });
+    expect((await device.client.pushPending()).outcome).toBe('committed');
+    expect(server.count('committed_rows')).toBe(3);
+  });
+
+  it('[T53] takes no rows from the answer to a wrong guess where pages are shorter than they may be', async () => {
+    const { server, device } = await start({ options: { downloadLimit: 4 } });
+    device.sql(insertUsers(1, 9));
+    server.override('committed_rows', async (_request, answer) => {
+      const body: unknown = await (await answer()).json();
+      const { rows } = Object(body) as { readonly rows: readonly unknown[] };
+      return Response.json({ ...Object(body), rows: rows.slice(0, 1), next_row_ordinal: 0 });
+    });
+    expect((await device.client.pushPending()).outcome).toBe('committed');
+    const queries = server.seen
+      .filter(({ operation }) => operation === 'committed_rows')
+      .map(({ query }) => query['after_row_ordinal']);
+    expect(queries.filter((ordinal) => ordinal !== '3')).toEqual([undefined, '0', '4']);
+    expect(device.list('SELECT count(*) FROM _sync_row_state WHERE row_version = 1')).toEqual(['9']);
+  });
+
   it('[T53] a page that cannot be taken gives up the request for the next one', async () => {
     const { server, device } = await start({ options: { downloadLimit: 2 } });
     device.sql(insertUsers(1, 5));
@@ -336,8 +384,9 @@ describe('push', () => {
       'committed_rows',
       async (_request, answer) => new Response((await (await answer()).text()).replaceAll('"name":"n"', '"other":"n"')),
     );
+    server.override('committed_rows', () => Promise.withResolvers<Response>().promise);
     await expect(device.client.pushPending()).rejects.toMatchObject({ code: 'payload_column_missing' });
-    expect(server.count('committed_rows')).toBe(1);
+    expect(server.count('committed_rows')).toBe(2);
     expect(outboxState(device)).toBe('committed_remote');
     expect((await device.client.pushPending()).outcome).toBe('committed');
   });
