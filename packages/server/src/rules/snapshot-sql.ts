@@ -44,10 +44,27 @@ function tableRows(table: TableDescription, names: SnapshotNames, scope: ScopeEx
     `||',"payload":'||${renderPayload(table, 't', names)}||'}'`;
   return (
     `SELECT s.key_bytes, CASE WHEN ${key} IS NOT NULL THEN ${text} END AS row_text FROM ${names.rowState} s ` +
-    `LEFT JOIN ${tableRef(table)} t ON ${columnRef('t', SCOPE_COLUMN)} = ${scope.scopeId} AND ${key} = ${keyFromBytes(table, 's.key_bytes')} ` +
+    `LEFT JOIN ${rowsOfKeys(table, scope, range)} ` +
     `WHERE ${range.tableId} = ${id} AND s.scope_pk = ${scope.scopePk} AND s.table_id = ${id} AND NOT s.deleted ` +
     `AND s.key_bytes >= ${range.firstKey} AND s.key_bytes < ${range.endKey}`
   );
+}
+
+/**
+ * The rows that belong to the keys of `s`. Uuids sort like their bytes, so their rows are one range of the index: reading it once is
+ * cheaper than a look-up for each key. The order of texts depends on their collation, so they are looked up; `OFFSET 0` keeps the
+ * planner from reading all texts of the scope for each batch instead.
+ */
+function rowsOfKeys(table: TableDescription, scope: ScopeExpressions, range: KeyRange): string {
+  const key = columnRef('t', table.keyColumn);
+  const isOfScope = `${columnRef('t', SCOPE_COLUMN)} = ${scope.scopeId}`;
+  const isRow = `${key} = ${keyFromBytes(table, 's.key_bytes')}`;
+  if (table.keyKind === 'text')
+    return `LATERAL (SELECT * FROM ${tableRef(table)} t WHERE ${isOfScope} AND ${isRow} OFFSET 0) t ON true`;
+  const first = keyFromBytes(table, range.firstKey);
+  // The end of the last batch is longer than a uuid; its first 16 bytes are the greatest one.
+  const last = keyFromBytes(table, `pg_catalog.substring(${range.endKey},1,16)`);
+  return `${tableRef(table)} t ON ${isOfScope} AND ${key} >= ${first} AND ${key} <= ${last} AND ${isRow}`;
 }
 
 /** An SQL expression for the rows that the tables hold for the scope, whatever the metadata says. */

@@ -113,11 +113,12 @@ SELECT row_count, byte_count, largest, mismatches, ${source.rowCount} FROM total
 }
 
 /**
- * The plan that {@link buildImage} is written for, whatever statistics say: keys and rows are looked up one by one through their unique
- * indexes. Without it a planner that expects few batches would read a whole table for each of them.
+ * The plan that {@link buildImage} is written for, whatever statistics say: every batch reads its range of keys and of rows through the
+ * unique indexes and joins them by a hash of one batch. Without it a planner that expects few batches would read a whole table for
+ * each of them, and one that expects few rows would look each of them up.
  */
 export const BUILD_IMAGE_SETTINGS =
-  'SET LOCAL enable_hashjoin=off;SET LOCAL enable_mergejoin=off;SET LOCAL enable_memoize=off;SET LOCAL enable_material=off';
+  'SET LOCAL enable_nestloop=off;SET LOCAL enable_mergejoin=off;SET LOCAL enable_seqscan=off;SET LOCAL enable_memoize=off;SET LOCAL enable_material=off';
 
 /** `$1` scope_pk, `$2` snapshot id, `$3` image id, `$4` source id, `$5` head, `$6` rows, `$7` bytes, `$8` lifetime in ms. */
 export function insertSnapshotSession(m: MetadataNames): string {
