@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
 import { expect, test } from 'vitest';
@@ -32,7 +33,30 @@ test('statement journals of a small database are in memory, the work tables in a
   expect(database.prepare('SELECT count(*) AS n FROM _sync_dirty_rows').get()).toEqual({ n: 1 });
 });
 
-test('those of a large one are where the connection has them', async () => {
+/** Temporary files of SQLite that this process has open. */
+function openTemporaryFiles(): readonly string[] {
+  const paths = readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+  return paths.filter((path) => path.includes('etilqs'));
+}
+
+test.runIf(process.platform === 'linux')(
+  'work tables that outgrow their cache go to a file, whatever the journals do',
+  async () => {
+    const database = await open('');
+    const before = openTemporaryFiles();
+    database.exec(`CREATE TABLE _oversync_work.pages (a); BEGIN;
+    WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n LIMIT 5000) INSERT INTO pages SELECT randomblob(1000) FROM n; COMMIT`);
+    expect(openTemporaryFiles().filter((path) => !before.includes(path))).toHaveLength(1);
+  },
+);
+
+test('the journals of a large one are where the connection has them', async () => {
   expect(tempStore(await open(`CREATE TABLE large AS SELECT zeroblob(${MEMORY_JOURNAL_DATABASE_BYTES_MAX}) AS a`))).toBe(0);
 });
 
