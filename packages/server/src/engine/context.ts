@@ -47,6 +47,8 @@ export interface SyncContext {
   readonly takesShortWay?: boolean;
   /** False applies every push step by step; by default one statement is tried where it can be enough. */
   readonly commitsDirectly?: boolean;
+  /** Rows of one part of a large direct push; has a default. */
+  readonly directPartRows?: number;
   /** Aborts when the operation has to end: shutdown, or for reads also a client that went away. Undefined outside requests. */
   readonly signal?: AbortSignal | undefined;
   /** The registered tables as last read from PostgreSQL. Throws `service_unavailable` before bootstrap is complete. */

@@ -74,6 +74,10 @@ const richRow: fc.Arbitrary<RichRow> = fc.record({
   values: fc.record(VALUES, { noNullPrototype: true }),
 });
 
+function raiseNoRow(): never {
+  throw new Error('there is no such row');
+}
+
 /** Pushes of one operation each; versions are the right ones but for some rows. */
 const history = fc.array(
   fc.record({
@@ -115,12 +119,16 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
     }
 
     /** Pushes to both and compares everything that is left; resolves to what the first one was answered, and its round trips. */
-    async push(rows: readonly TestRow[]): Promise<{ readonly answer: Record<string, unknown>; readonly roundTrips: number }> {
+    async push(
+      rows: readonly TestRow[],
+      directCtx: SyncContext = contexts[0],
+    ): Promise<{ readonly answer: Record<string, unknown>; readonly roundTrips: number }> {
+      const used = [directCtx, contexts[1]];
       const sourceBundleId = this.sourceBundleId + 1n;
       const answers: Record<string, unknown>[] = [];
       const trips: number[] = [];
       for (const [index, actor] of this.actors.entries()) {
-        const ctx = contexts[index] ?? fixture.ctx;
+        const ctx = used[index] ?? fixture.ctx;
         answers.push(
           await refusal(
             (async () => {
@@ -191,6 +199,55 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
     expect(codes).toContain('push_conflict');
     expect(codes).toContain('push_commit_invalid');
   }, 60_000);
+
+  describe('in parts', () => {
+    const inParts = (): SyncContext => ({ ...contexts[0], directPartRows: 448 });
+    const list = (op: TestRow['op'], base: bigint, count = 1000): TestRow[] =>
+      Array.from({ length: count }, (_, index) => {
+        const id = `k "${String(index)}" ,{"schema":`;
+        return {
+          table: 'named',
+          key: { id },
+          op,
+          base,
+          ...(op === 'DELETE' ? {} : { payload: { id, order: `${op} é ${String(index)}` } }),
+        };
+      });
+
+    it('leaves the same too, with the same hash', async () => {
+      const pair = await Pair.open();
+      for (const rows of [list('INSERT', 0n), list('UPDATE', 1n), list('DELETE', 2n), list('INSERT', 3n, 449)]) {
+        const { answer, roundTrips } = await pair.push(rows, inParts());
+        expect(answer).toEqual({ code: 'accepted' });
+        expect(roundTrips).toBeLessThan(STEPWISE_ROUND_TRIPS);
+      }
+    });
+
+    it.each(['UPDATE', 'DELETE'] as const)('finds a key that an earlier part has written: %s', async (op) => {
+      const pair = await Pair.open();
+      await pair.push(list('INSERT', 0n), inParts());
+      const rows = list(op, 1n);
+      // The version that this bundle gives the key in its first part.
+      const repeated = { ...(rows[3] ?? raiseNoRow()), base: 2n };
+      const { answer } = await pair.push([...rows.slice(0, 900), repeated], inParts());
+      expect(answer['code']).toBe('push_commit_invalid');
+    });
+
+    it('finds a key that is inserted in two parts', async () => {
+      const pair = await Pair.open();
+      const rows = list('INSERT', 0n, 900);
+      const { answer } = await pair.push([...rows, rows[3] ?? raiseNoRow()], inParts());
+      expect(answer['code']).toBe('push_commit_invalid');
+    });
+
+    it('writes nothing when a row of the last part is in conflict', async () => {
+      const pair = await Pair.open();
+      await pair.push(list('INSERT', 0n), inParts());
+      const rows = list('UPDATE', 1n);
+      const { answer } = await pair.push([...rows.slice(0, -1), { ...(rows.at(-1) ?? raiseNoRow()), base: 7n }], inParts());
+      expect(answer['code']).toBe('push_conflict');
+    });
+  });
 
   it('may name several tables, and keys that were deleted before', async () => {
     const pair = await Pair.open();
