@@ -86,6 +86,28 @@ describe('a chunk of a push', () => {
     expect(title.rows).toEqual([['\u0001"é\n\u0002']]);
   });
 
+  it('of many rows is judged like one of few: rows first, then the session, then its place', async () => {
+    const rows = Array.from({ length: 300 }, (_, index) => item(`k${String(index)}`));
+    const broken = rows.map((row, index) => (index === 299 ? item('k299', { price: true }) : row));
+    const violation = { code: 'push_chunk_invalid', violation: { row_ordinal: 299, column: 'price' } };
+    expect(await refusal(stage(randomUUID(), broken))).toMatchObject(violation);
+    expect(await refusal(stage(randomUUID(), rows))).toMatchObject({ code: 'push_session_not_found' });
+    const pushId = await open(rows);
+    expect(await refusal(stage(pushId, broken))).toMatchObject(violation);
+    expect(await refusal(stage(pushId, rows, 5))).toMatchObject({ code: 'push_chunk_out_of_order' });
+    const tooMany = [...rows, item('k300')];
+    expect(await refusal(stage(pushId, tooMany))).toMatchObject({ code: 'push_chunk_invalid' });
+    const badDate = rows.map((row, index) => (index === 250 ? item('k250', { day: 'no day' }) : row));
+    expect(await refusal(stage(pushId, badDate))).toMatchObject({
+      violation: { row_ordinal: 250, column: 'day', key: { id: 'k250' } },
+    });
+    expect(await staged(pushId)).toBe('0');
+    await stage(pushId, rows);
+    expect(await stage(pushId, rows)).toEqual({ push_id: pushId, next_expected_row_ordinal: 300 });
+    expect(fixture.events.at(-1)).toEqual({ name: 'chunkReplayed' });
+    expect(await staged(pushId)).toBe('300');
+  });
+
   it('[E6] that was staged already is accepted again and changes nothing', async () => {
     const rows = [item('a'), item('b'), item('c')];
     const pushId = await open(rows);

@@ -6,6 +6,7 @@ import type { PgStatement, PgTransaction } from '../ports/postgres.ts';
 import { selectRowColumns } from '../rules/push-apply-sql.ts';
 import type { ApplyGroup } from '../rules/push-apply-sql.ts';
 import type { PushRow } from '../rules/push-row.ts';
+import type { Catalog } from '../rules/table-description.ts';
 import { createLimitError, createViolationError } from '../rules/violation.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { formatRowsJson } from '../store/push-row.ts';
@@ -24,7 +25,7 @@ import { locateConversionFailure } from './push-locate.ts';
 import { getPushMemory } from './push-memory.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
 import { stageSmallChunk } from './push-small.ts';
-import { readStagedRows, readStaging } from './push-staging.ts';
+import { describeChunk, hasFewRows, readStagedRows, readStaging, StagingCopy } from './push-staging.ts';
 import type { PushChunkInput, Staging } from './push-staging.ts';
 import { withWriteTransaction } from './transaction.ts';
 import type { FirstTry } from './transaction.ts';
@@ -85,14 +86,14 @@ function describeAwaited(cause: unknown): SyncError {
 }
 
 async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
-  let staging = readStaging(ctx, actor, input);
+  let small = hasFewRows(ctx, input) ? readStaging(ctx, actor, input) : undefined;
   const stage = async (tx: PgTransaction): Promise<ChunkOutcome> => {
-    if (staging.catalog !== ctx.catalog()) staging = readStaging(ctx, actor, input);
-    return applyChunk(ctx, tx, actor, input, staging);
+    if (small !== undefined && small.catalog !== ctx.catalog()) small = readStaging(ctx, actor, input);
+    return applyChunk(ctx, tx, actor, input, small);
   };
-  const tryFirst = (attempt: FirstTry): Promise<ChunkOutcome | undefined> =>
-    stageSmall(ctx, actor, input.pushId, staging, attempt);
+  const tryFirst = (attempt: FirstTry): Promise<ChunkOutcome | undefined> => stageSmall(ctx, actor, input.pushId, small, attempt);
   const outcome = await withWriteTransaction(ctx, 'push_chunk', stage, { tryFirst });
+  const { staging } = outcome;
   const { startRowOrdinal, rowCount } = staging;
   if (outcome.isReplayed) ctx.emit({ name: 'chunkReplayed' });
   else rememberChunk(ctx, input.pushId, staging, outcome.sourceBundleId);
@@ -101,6 +102,7 @@ async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput):
 
 interface ChunkOutcome {
   readonly isReplayed: boolean;
+  readonly staging: Staging;
   readonly sourceBundleId: bigint;
 }
 
@@ -124,9 +126,10 @@ async function stageSmall(
   ctx: SyncContext,
   actor: Actor,
   pushId: string,
-  staging: Staging,
+  staging: Staging | undefined,
   attempt: FirstTry,
 ): Promise<ChunkOutcome | undefined> {
+  if (staging === undefined) return undefined;
   const { startRowOrdinal, rows, rowCount } = staging;
   if (startRowOrdinal !== 0 || rows === undefined) return undefined;
   const stagedBytes = BigInt(staging.canonical.byteLength);
@@ -142,36 +145,72 @@ async function stageSmall(
   const checks = (scopePk: string): readonly PgStatement[] =>
     staging.conversions.map((group) => checkConversion(ctx.names, { scopePk, pushId }, { first: 0, last: INT32_MAX }, group));
   const sourceBundleId = await stageSmallChunk(ctx, actor, chunk, attempt, checks);
-  return sourceBundleId === undefined ? undefined : { isReplayed: false, sourceBundleId };
+  return sourceBundleId === undefined ? undefined : { isReplayed: false, staging, sourceBundleId };
 }
 
+/** `small` is the chunk where it is small; any other is read when the push turns out to wait for it. */
 async function applyChunk(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
   input: PushChunkInput,
-  staging: Staging,
+  small: Staging | undefined,
 ): Promise<ChunkOutcome> {
-  const open = await openPush(ctx, tx, actor, input.pushId, 'session');
-  getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
-  const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
-  if (staging.startRowOrdinal !== open.session.nextRowOrdinal) {
+  const readAll = (): Staging => small ?? readStaging(ctx, actor, input);
+  const { open, isNext, renewal } = await openForChunk(ctx, tx, actor, input, readAll);
+  const { sourceBundleId } = open.session;
+  if (!isNext) {
+    const staging = readAll();
     await checkReplay(ctx, tx, open, staging);
     await runLastStatements(tx, [...renewal, renewSession(ctx.names, open, ctx.options.pushSessionTtlMs)]);
-    return { isReplayed: true, sourceBundleId: open.session.sourceBundleId };
+    return { isReplayed: true, staging, sourceBundleId };
   }
-  const stagedBytes = checkSize(ctx, open, staging);
-  const rowLayout = getLayoutTag(staging.catalog);
-  const isStale = open.session.rowLayout !== null && open.session.rowLayout !== rowLayout;
-  if (isStale) await rebuildStagedRows(ctx, tx, actor, open, staging.catalog);
+  const catalog = small?.catalog ?? ctx.catalog();
+  const rowLayout = getLayoutTag(catalog);
+  if (open.session.rowLayout !== null && open.session.rowLayout !== rowLayout) {
+    readAll();
+    await rebuildStagedRows(ctx, tx, actor, open, catalog);
+  }
+  const staging = await writeRows(ctx, tx, actor, { open, input, small, catalog });
   const progress = {
     nextRowOrdinal: staging.startRowOrdinal + staging.rowCount,
-    stagedBytes,
+    stagedBytes: checkSize(ctx, open, staging),
     rowLayout,
     ttlMs: ctx.options.pushSessionTtlMs,
   };
-  await stageRows(ctx, tx, actor, { open, input, staging }, [...renewal, advanceSession(ctx.names, open, progress)]);
-  return { isReplayed: false, sourceBundleId: open.session.sourceBundleId };
+  const last = [...renewal, advanceSession(ctx.names, open, progress)];
+  await finishRows(ctx, tx, actor, { open, input, staging }, last);
+  return { isReplayed: false, staging, sourceBundleId };
+}
+
+interface PushForChunk {
+  readonly open: OpenPush;
+  /** The chunk starts where the push ends so far. */
+  readonly isNext: boolean;
+  readonly renewal: readonly PgStatement[];
+}
+
+/** Everything that can be judged before the rows are read; what is wrong with them is told first nevertheless. */
+async function openForChunk(
+  ctx: SyncContext,
+  tx: PgTransaction,
+  actor: Actor,
+  input: PushChunkInput,
+  readAll: () => Staging,
+): Promise<PushForChunk> {
+  try {
+    const open = await openPush(ctx, tx, actor, input.pushId, 'session');
+    getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
+    const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
+    const { startRowOrdinal, rowCount } = describeChunk(ctx, input);
+    const isNext = startRowOrdinal === open.session.nextRowOrdinal;
+    if (isNext && startRowOrdinal + rowCount > open.session.plannedRowCount)
+      throw new SyncError('push_chunk_invalid', { message: 'the push has more rows than planned' });
+    return { open, isNext, renewal };
+  } catch (error) {
+    if (error instanceof SyncError) readAll();
+    throw error;
+  }
 }
 
 /** A lost reply makes a client send a chunk again: equal rows are taken as already staged. */
@@ -191,8 +230,6 @@ async function checkReplay(ctx: SyncContext, tx: PgTransaction, open: OpenPush, 
 function checkSize(ctx: SyncContext, open: OpenPush, staging: Staging): bigint {
   const { session } = open;
   const rowCount = session.nextRowOrdinal + staging.rowCount;
-  if (rowCount > session.plannedRowCount)
-    throw new SyncError('push_chunk_invalid', { message: 'the push has more rows than planned' });
   const stagedBytes = session.stagedBytes + BigInt(staging.canonical.byteLength) + (session.nextRowOrdinal === 0 ? 0n : 1n);
   const fault = findSizeFault(ctx, stagedBytes, rowCount);
   if (fault !== undefined) throw fault;
@@ -211,25 +248,39 @@ function findSizeFault(ctx: SyncContext, stagedBytes: bigint, rowCount: number):
 /** Bytes by which a canonical request row can exceed the row of the bundle: the longer member name, and the digits of the base. */
 const REQUEST_ROW_SURPLUS_BYTES = 24;
 
+interface UnreadChunk {
+  readonly open: OpenPush;
+  readonly input: PushChunkInput;
+  readonly small: Staging | undefined;
+  readonly catalog: Catalog;
+}
+
+/** Sends the rows of any chunk but a small one, whose rows travel with the statements that follow. */
+async function writeRows(ctx: SyncContext, tx: PgTransaction, actor: Actor, chunk: UnreadChunk): Promise<Staging> {
+  const { open, input, small, catalog } = chunk;
+  if (small?.rows !== undefined) return small;
+  const copy = new StagingCopy(ctx, actor, input, { scopePk: open.scopePk, catalog });
+  await tx.copyFrom(copyRows(ctx.names), copy.input());
+  return copy.finish();
+}
+
 interface OpenChunk {
   readonly open: OpenPush;
   readonly input: PushChunkInput;
   readonly staging: Staging;
 }
 
-/** Writes the rows, converts every value once, and then runs the statements that record the progress. */
-async function stageRows(
+/** Writes the rows of a small chunk, converts every value once, and then runs the statements that record the progress. */
+async function finishRows(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
-  chunk: OpenChunk,
+  { open, input, staging }: OpenChunk,
   progress: readonly PgStatement[],
 ): Promise<void> {
-  const { open, input, staging } = chunk;
   const checkUpTo = (last: number): readonly PgStatement[] =>
     staging.conversions.map((group) => checkConversion(ctx.names, open, { first: staging.startRowOrdinal, last }, group));
   const write = staging.rows === undefined ? [] : [insertRows(ctx.names, open, formatRowsJson(staging.rows))];
-  if (staging.rows === undefined) await tx.copyFrom(copyRows(ctx.names), listCopyInput(ctx, actor, chunk));
   const checks = checkUpTo(INT32_MAX);
   try {
     await runLastStatements(tx, [...write, 'SAVEPOINT converted', ...checks, 'RELEASE SAVEPOINT converted', ...progress]);
@@ -240,13 +291,6 @@ async function stageRows(
     const rows = staging.rows ?? readStagedRows(ctx, actor, input);
     throw await describeConversionFailure(tx, actor, rows, error, formatCheck);
   }
-}
-
-/** A chunk that was read before the number of its scope was known is read again. */
-function listCopyInput(ctx: SyncContext, actor: Actor, { open, input, staging }: OpenChunk): readonly Uint8Array[] {
-  const isOfScope = staging.copy?.scopePk === open.scopePk;
-  const { copy } = isOfScope ? staging : readStaging(ctx, actor, input, open.scopePk);
-  return copy?.input.pieces ?? [];
 }
 
 /** The rows grouped as the whole push would be by `selectApplyGroups`. */

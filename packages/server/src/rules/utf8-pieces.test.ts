@@ -36,6 +36,19 @@ describe('Utf8Pieces', () => {
     }
   });
 
+  it('hands full pieces over while more comes', () => {
+    const encoder = new Utf8Pieces();
+    const taken: Uint8Array[] = [];
+    for (let part = 0; part < 30; part += 1) {
+      encoder.append('é'.repeat(10_000));
+      taken.push(...encoder.takeFull());
+    }
+    expect(taken.length).toBeGreaterThan(3);
+    const { pieces, byteLength } = encoder.finish();
+    expect(byteLength).toBe(600_000);
+    expect(Buffer.concat([...taken, ...pieces]).toString('utf8')).toBe('é'.repeat(300_000));
+  });
+
   it('gives no bytes for nothing', () => {
     expect(encode([])).toMatchObject({ byteLength: 0 });
     expect(join(encode(['', '']))).toBe('');

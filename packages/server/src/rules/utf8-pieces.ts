@@ -13,7 +13,7 @@ export interface EncodedText {
 /** Encodes a long text bit by bit, without ever holding it as one string. Unpaired surrogates become U+FFFD. */
 export class Utf8Pieces {
   readonly #encoder = new TextEncoder();
-  readonly #full: Uint8Array[] = [];
+  #full: Uint8Array[] = [];
   #piece = new Uint8Array(0);
   #used = 0;
   #byteLength = 0;
@@ -26,6 +26,13 @@ export class Utf8Pieces {
       this.#byteLength += written;
       rest = read === rest.length ? '' : rest.slice(read);
     }
+  }
+
+  /** Hands over the pieces that are full; they are not part of what {@link finish} returns any more. */
+  takeFull(): readonly Uint8Array[] {
+    const full = this.#full;
+    if (full.length > 0) this.#full = [];
+    return full;
   }
 
   finish(): EncodedText {

@@ -13,37 +13,64 @@ const NEEDS_QUOTES = /[\u0001-\u0003\n\r]/;
 /** UTF-16 units that are put together before they are encoded: enough to cost few calls, few enough to be garbage that is never moved. */
 const BATCH_LENGTH = 16_384;
 
-/** Rows as they are staged, in the two forms that leave the process: each row is encoded when it comes, and not kept. */
-export class StagedRowsWriter {
-  readonly #canonical = new Utf8Pieces();
-  readonly #copy = new Utf8Pieces();
+/** Encodes texts that come row by row. */
+class BatchEncoder {
+  readonly #pieces = new Utf8Pieces();
+  #batch = '';
+
+  add(text: string): void {
+    this.#batch += text;
+    if (this.#batch.length >= BATCH_LENGTH) this.#encode();
+  }
+
+  takeFull(): readonly Uint8Array[] {
+    return this.#pieces.takeFull();
+  }
+
+  finish(): EncodedText {
+    this.#encode();
+    return this.#pieces.finish();
+  }
+
+  #encode(): void {
+    this.#pieces.append(this.#batch);
+    this.#batch = '';
+  }
+}
+
+/** The canonical rows joined by commas. */
+export class CanonicalRowsWriter {
+  readonly #encoder = new BatchEncoder();
+  #separator = '';
+
+  add(row: PushRow): void {
+    this.#encoder.add(this.#separator + row.canonicalText);
+    this.#separator = ',';
+  }
+
+  finish(): EncodedText {
+    return this.#encoder.finish();
+  }
+}
+
+/** The rows as bytes for `copyRows`, to be sent while they are written. */
+export class CopyRowsWriter {
+  readonly #encoder = new BatchEncoder();
   readonly #lineStart: string;
-  #canonicalText = '';
-  #copyText = '';
-  #rowCount = 0;
 
   constructor(push: PushRef) {
     this.#lineStart = `${push.scopePk}${delimiter}${push.pushId}${delimiter}`;
   }
 
-  add(row: PushRow): void {
-    this.#canonicalText += this.#rowCount === 0 ? row.canonicalText : `,${row.canonicalText}`;
-    this.#copyText += formatCopyLine(this.#lineStart, row);
-    this.#rowCount += 1;
-    if (this.#copyText.length >= BATCH_LENGTH) this.#encode();
+  /** Returns the bytes that are complete. */
+  add(row: PushRow): readonly Uint8Array[] {
+    this.#encoder.add(formatCopyLine(this.#lineStart, row));
+    return this.#encoder.takeFull();
   }
 
-  /** The canonical rows joined by commas, and the input of {@link copyRows}. */
-  finish(): { readonly canonical: EncodedText; readonly copy: EncodedText } {
-    this.#encode();
-    return { canonical: this.#canonical.finish(), copy: this.#copy.finish() };
-  }
-
-  #encode(): void {
-    this.#canonical.append(this.#canonicalText);
-    this.#copy.append(this.#copyText);
-    this.#canonicalText = '';
-    this.#copyText = '';
+  /** Returns the bytes that are left. */
+  finish(): readonly Uint8Array[] {
+    return this.#encoder.finish().pieces;
   }
 }
 
