@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 
 import type { DeviceChoices } from '../processes/bench-device.ts';
+import { bundleProcess } from '../processes/bundle.ts';
 import { Child } from '../processes/ipc.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -28,10 +29,11 @@ export interface BenchServer {
   openDevice(token: string, choices?: DeviceChoices): Promise<Child>;
 }
 
-/** Starts the server in its own process on a new database. */
+/** Starts the server, bundled to one file, in its own process on a new database. */
 export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
   const databaseUrl = await sandbox.createDatabase();
-  const server = await Child.start('server-process.ts', [databaseUrl, randomBytes(24).toString('base64url')], 'server', sandbox);
+  const file = await bundleProcess('server-process.ts');
+  const server = await Child.start(file, [databaseUrl, randomBytes(24).toString('base64url')], 'server', sandbox);
   sandbox.onClose(async () => {
     await server.call('stop');
     await server.stop();

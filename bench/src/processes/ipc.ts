@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { Sandbox } from '../harness/sandbox.ts';
@@ -79,9 +80,9 @@ export class Child {
     this.#sandbox = sandbox;
   }
 
-  /** Starts a module of this folder; its memory is noted under `label`. */
+  /** Starts a module of this folder, or a file by its absolute path; its memory is noted under `label`. */
   static async start(module: string, args: readonly string[], label: string, sandbox: Sandbox): Promise<Child> {
-    const path = fileURLToPath(new URL(`./${module}`, import.meta.url));
+    const path = isAbsolute(module) ? module : fileURLToPath(new URL(`./${module}`, import.meta.url));
     const child = fork(path, args, { execArgv: [...CHILD_FLAGS], env: compiledEnvironment(), serialization: 'advanced' });
     const started = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => undefined)]);
     if (started === undefined) throw new Error(`${module} did not start`);
