@@ -82,8 +82,8 @@ export interface SyncClientOptions<Name extends string = string> extends Partial
    */
   readonly snapshotStage?: 'file' | 'database';
   /**
-   * Whether the server may compress its answers. `identity` saves both sides a quarter of the time of a first sync where bytes cost
-   * nothing: a server on the same machine or in the local network. Browsers decide by themselves. Default: `gzip`.
+   * Whether the server may compress its answers. `identity` saves a seventh to a quarter of the time of a first sync where bytes
+   * cost nothing: a server on the same machine or in the local network. Browsers decide by themselves. Default: `gzip`.
    */
   readonly acceptEncoding?: AcceptEncoding;
   /** Called after rows were set aside, with what and why; also by the background loop. Must not throw; what it throws is logged. */
