@@ -8,7 +8,9 @@ import { DeferredBundle, UnexplainedFailure, writePageCarefully } from './carefu
 import { quarantineCascaded } from './cascades.ts';
 import { bigintColumn, countColumn, onlyRow } from './columns.ts';
 import { countPending } from './counts.ts';
+import { isNothingPending, writeDirectly, writeStagedDirectly } from './direct-apply.ts';
 import { emptyPage, judgePage, loadPage, loadPageFromStage, loadPending, writePage } from './page.ts';
+import type { PageTable, Pending } from './page.ts';
 import { withReferenceIndexes } from './reference-indexes.ts';
 import { QuarantineLog } from './set-aside.ts';
 import type { ApplyInput, ApplyResult, DeferReason, PageBounds, PulledBundle, QuarantineRef } from './store-types.ts';
@@ -156,33 +158,57 @@ async function applyInOrder(
   const tables = new Set<string>();
   let contestedRowCount = 0;
   for (const run of mergeRuns(group)) {
-    await emptyPage(tx);
-    if ('staged' in run) await loadPageFromStage(tx, schema, run.bundleSeq);
-    else await loadPage(tx, schema, run.rows);
     const found = await loadPending(tx);
-    const hasPending = found.hasDirty || found.hasFrozen || found.hasQuarantined;
-    contestedRowCount += await judgePage(tx, schema, found);
-    const pending = { ...found, hasBases: found.hasBases || hasPending };
-    const rowCount = 'staged' in run ? await countPage(tx) : run.rows.length;
-    const written = await withReferenceIndexes(tx, schema, rowCount, () =>
-      mode === 'set' ? writePage(tx, schema, pending) : writePageCarefully(tx, schema, pending, log),
-    );
-    if (found.hasDirty) await quarantineCascaded(tx, schema, written, 'pull', log);
-    for (const { table, hasUpserts, hasDeletes } of written) if (hasUpserts || hasDeletes) tables.add(table.wireName);
+    const isDirect = mode === 'set' && isNothingPending(found);
+    const direct = isDirect ? await writeRunDirectly(tx, schema, run) : null;
+    const paged = direct === null ? await writeThroughPage(tx, schema, run, found, mode, log) : { written: direct, contested: 0 };
+    contestedRowCount += paged.contested;
+    for (const { table, hasUpserts, hasDeletes } of paged.written) if (hasUpserts || hasDeletes) tables.add(table.wireName);
   }
   const lastBundleSeqSeen = await raiseCheckpoint(tx, group.at(-1)?.bundleSeq ?? 0n);
-  await emptyPage(tx);
   await setApplyMode(tx, 0);
   return { contestedRowCount, log, tables, lastBundleSeqSeen };
+}
+
+async function writeRunDirectly(tx: SqliteTx, schema: LocalSchema, run: Run): Promise<readonly PageTable[] | null> {
+  if (!('staged' in run)) return withReferenceIndexes(tx, schema, run.rows.length, () => writeDirectly(tx, schema, run.rows));
+  const rowCount = await countStagedRows(tx, run.bundleSeq);
+  return withReferenceIndexes(tx, schema, rowCount, () => writeStagedDirectly(tx, schema, run.bundleSeq));
+}
+
+/** By way of the page, which keeps a verdict about every row. */
+async function writeThroughPage(
+  tx: SqliteTx,
+  schema: LocalSchema,
+  run: Run,
+  found: Pending,
+  mode: Mode,
+  log: QuarantineLog,
+): Promise<{ readonly written: readonly PageTable[]; readonly contested: number }> {
+  await emptyPage(tx);
+  if ('staged' in run) await loadPageFromStage(tx, schema, run.bundleSeq);
+  else await loadPage(tx, schema, run.rows);
+  const hasPending = found.hasDirty || found.hasFrozen || found.hasQuarantined;
+  const contested = await judgePage(tx, schema, found);
+  const pending = { ...found, hasBases: found.hasBases || hasPending };
+  const rowCount = 'staged' in run ? await countPage(tx) : run.rows.length;
+  const written = await withReferenceIndexes(tx, schema, rowCount, () =>
+    mode === 'set' ? writePage(tx, schema, pending) : writePageCarefully(tx, schema, pending, log),
+  );
+  if (found.hasDirty) await quarantineCascaded(tx, schema, written, 'pull', log);
+  await emptyPage(tx);
+  return { written, contested };
 }
 
 type Run = { readonly rows: readonly CheckedRow[] } | { readonly staged: true; readonly bundleSeq: bigint };
 
 /** Bundles whose rows may share statements: no key repeats and nothing is deleted. Anything else keeps its own statements. */
 function mergeRuns(group: readonly PulledBundle[]): Run[] {
+  const [only] = group;
+  if (only !== undefined && group.length === 1) return [only];
   const runs: Run[] = [];
   let merged: CheckedRow[] | null = null;
-  let keys = new Set<string>();
+  const keys = new RunKeys();
   for (const bundle of group) {
     if (!('rows' in bundle)) {
       runs.push(bundle);
@@ -190,22 +216,46 @@ function mergeRuns(group: readonly PulledBundle[]): Run[] {
       continue;
     }
     const isPlain = bundle.rows.every((row) => row.op !== 'DELETE');
-    const repeats = bundle.rows.some((row) => keys.has(`${row.table} ${row.keyJson}`));
-    if (merged === null || !isPlain || repeats) {
+    if (merged === null || !isPlain || keys.hasAny(bundle.rows)) {
       const rows = [...bundle.rows];
       runs.push({ rows });
       merged = isPlain ? rows : null;
-      keys = new Set();
+      keys.clear();
     } else merged.push(...bundle.rows);
-    for (const row of bundle.rows) keys.add(`${row.table} ${row.keyJson}`);
+    keys.add(bundle.rows);
   }
   return runs;
+}
+
+/** The keys of one run, by table: texts that are there already, so that none is made for a comparison. */
+class RunKeys {
+  readonly #tables = new Map<string, Set<string>>();
+
+  hasAny(rows: readonly CheckedRow[]): boolean {
+    return rows.some((row) => this.#tables.get(row.table)?.has(row.keyJson) === true);
+  }
+
+  add(rows: readonly CheckedRow[]): void {
+    for (const { table, keyJson } of rows) {
+      const keys = this.#tables.get(table);
+      if (keys === undefined) this.#tables.set(table, new Set([keyJson]));
+      else keys.add(keyJson);
+    }
+  }
+
+  clear(): void {
+    this.#tables.clear();
+  }
 }
 
 async function checkNothingPending(tx: SqliteTx): Promise<void> {
   const { dirty, outbox } = await countPending(tx);
   if (dirty > 0) throw new SyncError('dirty_state_rejected', { details: { dirtyCount: dirty } });
   if (outbox > 0) throw new SyncError('pending_push_replay', { details: { outboundCount: outbox } });
+}
+
+async function countStagedRows(tx: SqliteTx, bundleSeq: bigint): Promise<number> {
+  return countColumn(onlyRow(await tx.all('SELECT count(*) FROM _oversync_bundle_stage WHERE bundle_seq = ?', [bundleSeq])), 0);
 }
 
 async function countPage(tx: SqliteTx): Promise<number> {

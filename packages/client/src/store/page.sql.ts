@@ -5,18 +5,22 @@
 
 const NOW = "strftime('%Y-%m-%dT%H:%M:%fZ','now')";
 
-/** Ordinal, table, key, op, version, payload, payload for SQL. A key that comes twice keeps the later row. */
+/** A key that comes twice keeps the later row. */
+const KEEP_LATER = `
+ON CONFLICT (table_name, key_json) DO UPDATE SET op = excluded.op, row_version = excluded.row_version,
+  payload = excluded.payload, sql_payload = excluded.sql_payload`;
+
+/** Ordinal, table, key, op, version, payload, payload for SQL. */
 export const INSERT_PAGE = {
   into: 'INSERT INTO _oversync_work._oversync_page(ordinal, table_name, key_json, op, row_version, payload, sql_payload)',
   width: 7,
-  conflict: `ON CONFLICT (table_name, key_json) DO UPDATE SET op = excluded.op, row_version = excluded.row_version,
-  payload = excluded.payload, sql_payload = excluded.sql_payload`,
+  conflict: KEEP_LATER,
 } as const;
 
 /** Bundle sequence. */
 export const PAGE_FROM_STAGE = `
 INSERT INTO _oversync_work._oversync_page(ordinal, table_name, key_json, op, row_version, payload)
-SELECT row_ordinal, table_name, key_json, op, row_version, payload FROM _oversync_bundle_stage WHERE bundle_seq = ? ORDER BY row_ordinal`;
+SELECT row_ordinal, table_name, key_json, op, row_version, payload FROM _oversync_bundle_stage WHERE bundle_seq = ? ORDER BY row_ordinal ${KEEP_LATER}`;
 
 /** JSON array of table names, first ordinal (exclusive), rows. */
 export const PAGE_PAYLOADS = `
