@@ -119,3 +119,21 @@ test('[I12] a key without a row and a row without a key are both noticed, also w
     expect(blocks.rows[0]?.[0]).toBe('0');
   }
 });
+
+test('[I12] uuid keys, which are read as ranges, show the same damage, at both ends of the range too', async () => {
+  const inScope = 'scope_pk = (SELECT scope_pk FROM sync.scope WHERE scope_id = $1)';
+  const forget = (digit: string) => (scope: string) =>
+    target.query(`DELETE FROM sync.row_state WHERE ${inScope} AND key_bytes = decode(repeat($2, 32), 'hex')`, [scope, digit]);
+  const invent = (scope: string) =>
+    target.query(
+      `INSERT INTO sync.row_state (scope_pk, table_id, key_bytes, version, deleted)
+       SELECT scope_pk, table_id, decode(repeat('a', 32), 'hex'), version, false FROM sync.row_state WHERE ${inScope} LIMIT 1`,
+      [scope],
+    );
+  for (const damages of [[forget('f')], [forget('0')], [invent], [forget('f'), invent]]) {
+    const scope = await fillScope(0, 3);
+    for (const damage of damages) await damage(scope);
+    const answer = await target.call('POST', '/sync/snapshot-sessions', { scope });
+    expect([answer.status, answer.json.error]).toStrictEqual([500, 'snapshot_session_create_failed']);
+  }
+});
