@@ -84,10 +84,17 @@ export async function commitDirect(
     );
     if (isAlone && rows !== undefined) return rows;
   } catch (error) {
-    if (!(error instanceof PgFault) || decideViolationKind(error) === null) throw error;
+    if (!(error instanceof PgFault) || !isRefused(error)) throw error;
   }
   await tx.script('ROLLBACK TO SAVEPOINT applied');
   return undefined;
+}
+
+/** A rule that came since the catalog was read cannot be in a statement of several writes, but step by step it can. */
+const FEATURE_NOT_SUPPORTED = '0A000';
+
+function isRefused(fault: PgFault): boolean {
+  return fault.sqlState === FEATURE_NOT_SUPPORTED || decideViolationKind(fault) !== null;
 }
 
 /**

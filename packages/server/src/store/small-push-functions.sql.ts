@@ -208,7 +208,7 @@ DECLARE
   v_wire_bytes int8;
   v_set text;
 BEGIN
-  IF COALESCE($5,0)=0 THEN RETURN false; END IF;
+  IF COALESCE($5,0)=0 THEN v_set:=${set(FOUND_SETTINGS.scopePk, `''`)}; RETURN false; END IF;
   IF $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 THEN ${REFUSE_ONCE}; END IF;
   ${refuseCaptured(m, '$1', '$13')}
   IF $15 IS NOT NULL OR $16 IS NOT NULL OR $18 THEN
@@ -242,7 +242,19 @@ function refuseCaptured(m: MetadataNames, scopePk: string, captureToken: string)
 }
 
 /**
- * `$1` table, `$2` its columns: a row literal means something else once a column came or went. `$3` scope and `$4` capture token of a commit
+ * Whether statements that found no rows may have done something nevertheless: triggers of the application fire once per statement, and
+ * rules act unconditionally. Of a partitioned table only those of the table that was named.
+ */
+function actsWithoutRows(m: MetadataNames): string {
+  const isOwn = `EXISTS (SELECT FROM pg_proc p WHERE p.oid=t.tgfoid AND p.pronamespace=${quoteLiteral(m.schema)}::regnamespace)`;
+  return (
+    `EXISTS (SELECT FROM pg_class c WHERE c.oid=$1 AND c.relhasrules) OR ` +
+    `EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid=$1 AND NOT t.tgisinternal AND t.tgtype&1=0 AND t.tgenabled<>'D' AND NOT ${isOwn})`
+  );
+}
+
+/**
+ * Takes a commit of nothing back where it may have left traces. `$1` table, `$2` its columns: a row literal means something else once a column came or went. `$3` scope and `$4` capture token of a commit
  * that took the literals for the rows, or NULL: nothing else may have written, nor had a say in what was stored. Runs last then.
  */
 function settleDraft(m: MetadataNames): FunctionDraft {
@@ -255,6 +267,10 @@ function settleDraft(m: MetadataNames): FunctionDraft {
 DECLARE
   v_set text;
 BEGIN
+  IF current_setting(${quoteLiteral(FOUND_SETTINGS.scopePk)},true)='' THEN
+    IF ${actsWithoutRows(m)} THEN ${REFUSE_ONCE}; END IF;
+    RETURN true;
+  END IF;
   IF (SELECT string_agg(a.attname::text,',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid=$1 AND a.attnum>0 AND NOT a.attisdropped)
     IS DISTINCT FROM $2 THEN ${REFUSE}; END IF;
   IF $4 IS NULL THEN RETURN true; END IF;
