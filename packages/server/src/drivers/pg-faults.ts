@@ -3,12 +3,14 @@ import { PgFault } from '../ports/postgres.ts';
 const SQLSTATE_PATTERN = /^[0-9A-Z]{5}$/;
 const CONNECTION_LOST = '08006';
 const POOL_EXHAUSTED = '53300';
-const QUERY_CANCELED = '57014';
 const INTERNAL_ERROR = 'XX000';
 
-/** What node-postgres says, without a code, when its connection is gone. */
+/**
+ * What node-postgres says, without a code, when its connection is gone. After its own `query_timeout` the answer may still come, so the
+ * connection is of no use to anybody either.
+ */
 const CONNECTION_MESSAGES =
-  /connection (?:terminated|error|ended)|not queryable|client was closed|after calling end on the pool/i;
+  /connection (?:terminated|error|ended)|not queryable|client was closed|after calling end on the pool|query read timeout/i;
 
 /** Translates whatever node-postgres or the socket below it throws. A {@link PgFault} is returned as it is. */
 export function toPgFault(error: unknown, phase: 'connect' | 'query' = 'query'): PgFault {
@@ -36,7 +38,6 @@ function toServerFault(error: Error, sqlState: string): PgFault {
 
 function guessSqlState(error: Error, code: string | undefined, phase: 'connect' | 'query'): string {
   if (/timeout exceeded when trying to connect/i.test(error.message)) return POOL_EXHAUSTED;
-  if (/query read timeout/i.test(error.message)) return QUERY_CANCELED;
   if (code !== undefined && /^E[A-Z_]+$/.test(code)) return CONNECTION_LOST;
   if (phase === 'connect' || CONNECTION_MESSAGES.test(error.message)) return CONNECTION_LOST;
   return INTERNAL_ERROR;

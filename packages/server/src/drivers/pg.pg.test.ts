@@ -212,6 +212,18 @@ test('a connection that is lost inside a transaction is not used again', async (
   expect((await db.query('SELECT 1')).rows).toStrictEqual([['1']]);
 });
 
+test('a statement that the host gives up waiting for counts as a lost connection, which is not used again', async () => {
+  const impatient = new Pool({ connectionString: database.url, max: 1, query_timeout: 100 });
+  try {
+    const db = createPgDatabase(impatient);
+    const sleeping = db.transaction(WRITE, (tx) => tx.query('SELECT pg_sleep(1)'));
+    await expect(sleeping).rejects.toMatchObject({ name: 'PgFault', sqlState: '08006' });
+    expect(impatient.totalCount).toBe(0);
+  } finally {
+    await impatient.end();
+  }
+});
+
 test('a connection that is lost at COMMIT leaves the outcome open', async () => {
   const db = createPgDatabase(pool);
   await db.query('CREATE TABLE slow_commit (id int)');
