@@ -89,6 +89,13 @@ export function captureFunctionName(tableId: number): string {
   return `capture_${String(tableId)}`;
 }
 
+export function rowCaptureFunctionName(tableId: number): string {
+  return `capture_row_${String(tableId)}`;
+}
+
+const FOREIGN_SCOPE = 'a sync bundle writes rows of its own scope only';
+const REPLICATION_TARGET = 'a registered table cannot be the target of replication';
+
 /**
  * Records keys with one INSERT … SELECT per statement. A push's own top-level statements return at once: the push knows its
  * keys. Everything they cause (cascades, triggers) runs deeper or on another table and is recorded.
@@ -96,26 +103,14 @@ export function captureFunctionName(tableId: number): string {
 export function captureFunction(m: MetadataNames, table: CapturedTable): FunctionDefinition {
   const key = `r.${quoteIdentifier(table.keyColumn)}`;
   const bytes = table.keyKind === 'uuid' ? `uuid_send(${key})` : `convert_to(${key}, 'UTF8')`;
-  const record = (source: string): string => `
-    INSERT INTO ${m.capture} (scope_pk, token, ordinal, table_id, key_bytes)
-    SELECT context_pk, context_token, nextval(${quoteLiteral(m.captureOrdinalSequence)}), ${String(table.tableId)}, k.key_bytes
-    FROM (${source}) AS k;`;
+  const record = (source: string): string => recordKeys(m, table, source);
   const checkScope = (rows: string): string => `
     IF EXISTS (SELECT FROM ${rows} r WHERE r.${quoteIdentifier(SCOPE_COLUMN)} IS DISTINCT FROM context_scope) THEN
-      ${refuse(m, 'a sync bundle writes rows of its own scope only')}
+      ${refuse(m, FOREIGN_SCOPE)}
     END IF;`;
-  const skip = `
-  IF pg_trigger_depth() = 1 AND '${String(table.tableId)}' = ANY (string_to_array(current_setting('${CONTEXT_SETTINGS.applyTableId}', true), ',')) THEN
-    RETURN NULL;
-  END IF;`;
   return triggerFunction(
     captureFunctionName(table.tableId),
-    `
-DECLARE
-  context_scope text;
-  context_pk int8;
-  context_token uuid;
-BEGIN${requireContext(m)}${table.capturesPushes ? '' : skip}
+    `${openCapture(m, table)}
   IF TG_OP = 'INSERT' THEN${checkScope('new_rows')}${record(`SELECT ${bytes} AS key_bytes FROM new_rows r`)}
   ELSIF TG_OP = 'DELETE' THEN${checkScope('old_rows')}${record(`SELECT ${bytes} AS key_bytes FROM old_rows r`)}
   ELSE${checkScope('old_rows')}${checkScope('new_rows')}${record(
@@ -127,11 +122,61 @@ END`,
   );
 }
 
+/**
+ * The same for one row. A partitioned table hands its row triggers on to every partition, present and future, and statement triggers to
+ * none: this one stands in for those of a partition until they have been installed, the one against replication included.
+ */
+export function rowCaptureFunction(m: MetadataNames, table: CapturedTable): FunctionDefinition {
+  const recordRow = (row: 'OLD' | 'NEW'): string => {
+    const key = `${row}.${quoteIdentifier(table.keyColumn)}`;
+    const bytes = table.keyKind === 'uuid' ? `uuid_send(${key})` : `convert_to(${key}, 'UTF8')`;
+    return `
+    IF ${row}.${quoteIdentifier(SCOPE_COLUMN)} IS DISTINCT FROM context_scope THEN
+      ${refuse(m, FOREIGN_SCOPE)}
+    END IF;${recordKeys(m, table, `SELECT ${bytes} AS key_bytes`)}`;
+  };
+  return triggerFunction(
+    rowCaptureFunctionName(table.tableId),
+    `${openCapture(m, table)}
+  IF current_setting('session_replication_role') = 'replica' THEN
+    ${refuse(m, REPLICATION_TARGET)}
+  END IF;
+  IF TG_OP <> 'INSERT' THEN${recordRow('OLD')}
+  END IF;
+  IF TG_OP <> 'DELETE' THEN${recordRow('NEW')}
+  END IF;
+  RETURN NULL;
+END`,
+  );
+}
+
+/** Beginning of a capture function: outside of a bundle it raises, and of a push's own statement it ends. */
+function openCapture(m: MetadataNames, table: CapturedTable): string {
+  const skip = `
+  IF pg_trigger_depth() = 1 AND '${String(table.tableId)}' = ANY (string_to_array(current_setting('${CONTEXT_SETTINGS.applyTableId}', true), ',')) THEN
+    RETURN NULL;
+  END IF;`;
+  return `
+DECLARE
+  context_scope text;
+  context_pk int8;
+  context_token uuid;
+BEGIN${requireContext(m)}${table.capturesPushes ? '' : skip}`;
+}
+
+/** `source` is a query with the column `key_bytes`. */
+function recordKeys(m: MetadataNames, table: CapturedTable, source: string): string {
+  return `
+    INSERT INTO ${m.capture} (scope_pk, token, ordinal, table_id, key_bytes)
+    SELECT context_pk, context_token, nextval(${quoteLiteral(m.captureOrdinalSequence)}), ${String(table.tableId)}, k.key_bytes
+    FROM (${source}) AS k;`;
+}
+
 /** TRUNCATE tells no keys, so it is never allowed; a replication apply worker fires no statement triggers, so neither is it. */
 export function refusalFunctions(m: MetadataNames): readonly FunctionDefinition[] {
   return [
     triggerFunction('refuse_truncate', `\nBEGIN\n  ${refuse(m, 'a registered table cannot be truncated')}\nEND`),
-    triggerFunction('refuse_replica', `\nBEGIN\n  ${refuse(m, 'a registered table cannot be the target of replication')}\nEND`),
+    triggerFunction('refuse_replica', `\nBEGIN\n  ${refuse(m, REPLICATION_TARGET)}\nEND`),
   ];
 }
 
@@ -187,6 +232,30 @@ export function relationTriggers(tableId: number, storesRows: boolean): readonly
     event: 'BEFORE INSERT OR UPDATE OR DELETE',
   };
   return storesRows ? [...capture, truncate, replica] : [...capture, truncate];
+}
+
+/** Name of the trigger that a partitioned table hands on; it is off where a partition has its own. */
+export const ROW_CAPTURE_TRIGGER = 'oversync_capture_row';
+
+/** Since this version a role that owns a partition may turn off what its root has handed on. */
+export const ROW_CAPTURE_VERSION_MIN = 150_000;
+
+/** The trigger of a partitioned table that reaches partitions as they come. */
+export function rowCaptureTrigger(tableId: number): TriggerDefinition {
+  return {
+    name: ROW_CAPTURE_TRIGGER,
+    functionName: rowCaptureFunctionName(tableId),
+    type: 1 | 4 | 8 | 16,
+    enabled: 'A',
+    oldTable: null,
+    newTable: null,
+    event: 'AFTER INSERT OR UPDATE OR DELETE',
+  };
+}
+
+/** Switches a trigger of one relation, and not of its partitions: D never fires, A always. */
+export function switchTriggerSql(relation: string, name: string, enabled: 'A' | 'D'): string {
+  return `ALTER TABLE ONLY ${relation} ${enabled === 'A' ? 'ENABLE ALWAYS' : 'DISABLE'} TRIGGER ${quoteIdentifier(name)}`;
 }
 
 /** Statements that create one trigger; `relation` is quoted and qualified. */
