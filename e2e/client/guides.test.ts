@@ -1,10 +1,8 @@
 /** Runs and compiles the code of the client guides: every block marked `ts run`, in order, against a real server. */
-import { execFileSync } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { fileURLToPath } from 'node:url';
 import { format } from 'node:util';
 import { compileFunction } from 'node:vm';
 
@@ -13,6 +11,8 @@ import type { SyncClient, SyncClientOptions } from '@oversync/client';
 import { createNodeSqliteDriver } from '@oversync/client/node-sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
+import { compileGuides } from '../guides/compile-guides.ts';
+import { ROOT } from '../guides/guide-blocks.ts';
 import { openWorld } from './world.ts';
 import type { World } from './world.ts';
 
@@ -22,7 +22,6 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AGE = ', age INTEGER';
 
 /** Guides whose blocks run. The others show set-ups that a test cannot have, or code that other suites run. */
@@ -126,33 +125,11 @@ test.each(RUNNING)('the code of the guide %s runs and prints what it says', asyn
   expect(await runGuide(guide)).toBe(readOutput(guide));
 });
 
-/** What the compiler says about a folder that holds one file for each guide. */
-function compile(files: ReadonlyMap<string, string>): string {
-  // Inside node_modules the packages are found, and nobody else looks at the files.
-  const folder = mkdtempSync(join(ROOT, 'node_modules', '.client-guides-'));
-  try {
-    for (const [name, code] of files) writeFileSync(join(folder, name), code);
-    writeFileSync(join(folder, 'known.d.ts'), KNOWN_TYPES);
-    const options = { noEmit: true, noUnusedLocals: false, types: ['node'], typeRoots: [join(ROOT, 'node_modules', '@types')] };
-    const config = {
-      extends: join(ROOT, 'tsconfig.base.json'),
-      compilerOptions: options,
-      files: ['known.d.ts', ...files.keys()],
-    };
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
-    execFileSync(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', folder], { stdio: 'pipe' });
-    return '';
-  } catch (error) {
-    return error instanceof Error && 'stdout' in error ? String(error.stdout) : String(error);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
 test('the code of every guide compiles under strict rules, and a fault in it would be found', () => {
   const toModule = (body: string): string => `export async function run(): Promise<void> {\n${body}}\n`;
   const files = new Map(RUNNING.map((guide) => [`${guide}.ts`, toModule(readBlocks(guide).join('\n'))] as const));
   expect(files.size).toBeGreaterThan(6);
-  expect(compile(files)).toBe('');
-  expect(compile(new Map([['wrong.ts', toModule('await client.synch();\n')]]))).toContain("'synch' does not exist");
+  expect(compileGuides(files, KNOWN_TYPES)).toBe('');
+  const wrong = new Map([['wrong.ts', toModule('await client.synch();\n')]]);
+  expect(compileGuides(wrong, KNOWN_TYPES)).toContain("'synch' does not exist");
 });

@@ -39,8 +39,15 @@ export function judgeStagedKeys(m: MetadataNames, push: ScopedPush): PgStatement
   });
 }
 
-/** Every staged row with its state, the accept condition among the terms; rows come in key order, and know whether their key repeats. */
-function stagedStatesSql(m: MetadataNames, push: ScopedPush, bind: Bind): { readonly rows: string; readonly accept: string } {
+interface StateTerms {
+  readonly scopePk: string;
+  /** Version of the row that `p` is about, one look-up by key. */
+  readonly state: string;
+  /** Whether the pushed row `p` fits its state `s`. */
+  readonly accept: string;
+}
+
+function stateTerms(m: MetadataNames, push: ScopedPush, bind: Bind): StateTerms {
   const scopeId = bind('text', push.scopeId);
   const ofScope = (column: string): string => `(SELECT sc.${column} FROM ${m.scope} sc WHERE sc.scope_id=${scopeId})`;
   const accept = createAcceptCondition({
@@ -50,13 +57,19 @@ function stagedStatesSql(m: MetadataNames, push: ScopedPush, bind: Bind): { read
     deleted: 's.deleted',
     floor: ofScope('floor'),
   });
-  const pushed =
-    `SELECT r.row_ordinal,r.table_id,r.op,r.key_bytes,r.base_row_version,` +
-    `r.key_bytes=lag(r.key_bytes) OVER (PARTITION BY r.table_id ORDER BY r.key_bytes) AS is_repeated FROM ${m.pushRow} r ` +
-    `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.push_id=${bind('uuid', push.pushId)} OFFSET 0`;
   const state =
     `SELECT r.version,r.deleted FROM ${m.rowState} r ` +
     `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
+  return { scopePk: ofScope('scope_pk'), state, accept };
+}
+
+/** Every staged row with its state, the accept condition among the terms; rows come in key order, and know whether their key repeats. */
+function stagedStatesSql(m: MetadataNames, push: ScopedPush, bind: Bind): { readonly rows: string; readonly accept: string } {
+  const { scopePk, state, accept } = stateTerms(m, push, bind);
+  const pushed =
+    `SELECT r.row_ordinal,r.table_id,r.op,r.key_bytes,r.base_row_version,` +
+    `r.key_bytes=lag(r.key_bytes) OVER (PARTITION BY r.table_id ORDER BY r.key_bytes) AS is_repeated FROM ${m.pushRow} r ` +
+    `WHERE r.scope_pk=${scopePk} AND r.push_id=${bind('uuid', push.pushId)} OFFSET 0`;
   return { rows: `FROM (${pushed}) p LEFT JOIN LATERAL (${state}) s ON true`, accept };
 }
 
@@ -71,21 +84,10 @@ export function selectConflicts(m: MetadataNames, push: ScopedPush, limit: numbe
 }
 
 function conflictsSql(m: MetadataNames, push: ScopedPush, limit: number, bind: Bind): string {
-  const scopeId = bind('text', push.scopeId);
-  const ofScope = (column: string): string => `(SELECT sc.${column} FROM ${m.scope} sc WHERE sc.scope_id=${scopeId})`;
-  const accept = createAcceptCondition({
-    op: 'p.op',
-    baseRowVersion: 'p.base_row_version',
-    version: 's.version',
-    deleted: 's.deleted',
-    floor: ofScope('floor'),
-  });
+  const { scopePk, state, accept } = stateTerms(m, push, bind);
   const pushed =
     `SELECT r.row_ordinal,r.table_id,r.op,r.key_bytes,r.key_text,r.base_row_version FROM ${m.pushRow} r ` +
-    `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.push_id=${bind('uuid', push.pushId)} ORDER BY r.table_id,r.key_bytes OFFSET 0`;
-  const state =
-    `SELECT r.version,r.deleted FROM ${m.rowState} r ` +
-    `WHERE r.scope_pk=${ofScope('scope_pk')} AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0`;
+    `WHERE r.scope_pk=${scopePk} AND r.push_id=${bind('uuid', push.pushId)} ORDER BY r.table_id,r.key_bytes OFFSET 0`;
   return (
     `SELECT p.row_ordinal,p.table_id,p.op,p.key_text,p.base_row_version,COALESCE(s.version,0),COALESCE(s.deleted,false),count(*) OVER () ` +
     `FROM (${pushed}) p LEFT JOIN LATERAL (${state}) s ON true WHERE NOT (${accept}) ORDER BY p.row_ordinal LIMIT ${limit}`
