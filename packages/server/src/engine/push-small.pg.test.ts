@@ -5,6 +5,7 @@ import type { JsonObject } from '@oversync/protocol';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { isPostgresJs } from '../test-driver.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { commitPush } from './push-commit.ts';
 import { stagePushChunk } from './push-chunk.ts';
@@ -223,8 +224,9 @@ describe('[I5] [I11] the short way of small pushes', () => {
       const pushId = await stagePush(peer, actor, rows, { sourceBundleId });
       const count = (ctx: SyncContext): Promise<number> =>
         fixture.counting.measure(async () => void (await commitPush(ctx, actor, pushId)));
-      // Whichever way, one round trip; both leave the same kind of bundle, which the generated pushes compare.
-      expect(await count(index % 2 === 0 ? peer : stepwise)).toBe(1);
+      // Whichever way, one round trip, or two with a driver that sends COMMIT by itself; both leave the same kind of bundle, which the
+      // generated pushes compare.
+      expect(await count(index % 2 === 0 ? peer : stepwise)).toBe(isPostgresJs ? 2 : 1);
     }
     await expect(push(peer, actor, whole('UPDATE', 3n, 'late'), { sourceBundleId: 7n })).rejects.toMatchObject({
       code: 'push_conflict',
