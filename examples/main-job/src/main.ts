@@ -5,11 +5,10 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { loadSecret, startPostgres } from '@oversync/dev-postgres';
-import { startReferenceServer } from '@oversync/reference-server-example';
+import { formatFailure, startReferenceServer } from '@oversync/reference-server-example';
 import { Command, InvalidArgumentError, Option } from 'commander';
 
 import { PLACES_MIN } from './edits.ts';
-import { formatFailure } from './format-failure.ts';
 import { RULE_TEXT } from './newest-wins.ts';
 import { ATTRIBUTION, loadCities } from './place.ts';
 import { digestPostgres } from './postgres-dump.ts';
@@ -50,7 +49,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 try {
   await run();
 } catch (error) {
-  console.error(`\n${formatFailure(error, process.env['DATABASE_URL'] !== undefined)}`);
+  console.error(`\n${formatFailure('npm start', error, process.env['DATABASE_URL'] !== undefined)}`);
+  console.error('  nothing is lost: the next start goes on where this one ended');
   process.exitCode = 1;
 }
 

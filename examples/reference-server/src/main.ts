@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { loadSecret, startPostgres } from '@oversync/dev-postgres';
 import { Command, InvalidArgumentError, Option } from 'commander';
 
+import { formatFailure } from './format-failure.ts';
 import { startReferenceServer } from './reference-server.ts';
 import { BUSINESS_SCHEMAS, type BusinessSchemaName } from './schemas.ts';
 
@@ -44,7 +45,7 @@ if (jwtSecret === undefined) {
   console.error('JWT_SECRET is not set. Set it, or start with --dev to have one made.');
   process.exit(1);
 }
-const postgres = await startPostgres({ dataDir: join(options.data, 'postgres'), log: (line) => console.log(line) });
+const postgres = await startPostgres({ dataDir: join(options.data, 'postgres'), log: (line) => console.log(line) }).catch(giveUp);
 const server = await startReferenceServer({
   postgres,
   jwtSecret,
@@ -56,7 +57,7 @@ const server = await startReferenceServer({
   host: options.host,
 }).catch(async (error: unknown) => {
   await postgres.stop();
-  throw error;
+  return giveUp(error);
 });
 if (options.dev) console.log('development sign-in is ON, and every origin may call');
 if (options.testRoutes) console.log('test routes are ON');
@@ -66,6 +67,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     void stop();
   });
+}
+
+function giveUp(error: unknown): never {
+  console.error(formatFailure('the reference server', error, process.env['DATABASE_URL'] !== undefined));
+  process.exit(1);
 }
 
 async function stop(): Promise<void> {

@@ -1,12 +1,11 @@
 /**
- * What somebody who typed `npm start` is told when it could not go on: what happened and what to do, without a stack trace. Urls are
+ * What somebody who started a program is told when it could not go on: what happened and what to do, without a stack trace. Urls are
  * left out, because one may hold a password.
  */
-export function formatFailure(error: unknown, usesOwnDatabase: boolean): string {
-  const lines = ['npm start could not go on.', `  what     ${describe(error)}`];
+export function formatFailure(program: string, error: unknown, usesOwnDatabase: boolean): string {
+  const lines = [`${program} could not go on.`, `  what     ${describe(error)}`];
   if (usesOwnDatabase)
     lines.push('  check    that the PostgreSQL of DATABASE_URL runs, and that its user, password and database are right');
-  lines.push('  nothing is lost: the next start goes on where this one ended');
   return lines.join('\n');
 }
 
