@@ -129,7 +129,8 @@ export const OPERATIONS: readonly OperationEntry[] = [
     path: '/sync/push-sessions/{push_id}/chunks',
     tag: 'Push',
     summary: 'Upload rows of a push',
-    description: 'Stages the next rows in upload order. A chunk that was staged before is accepted again when it is the same.',
+    description:
+      'Stages the next rows in upload order. A chunk that was staged before is accepted again when it is the same. With the feature `push_chunks_ahead` [+] the chunk behind may be sent before the answer: it waits for that.',
     parameters: ['PushId'],
     body: { schema: 'PushChunkRequest', required: true },
     success: { kind: 'json', schema: 'PushChunkReply', description: 'The rows are staged.' },

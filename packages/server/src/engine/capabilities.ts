@@ -31,6 +31,7 @@ const FIXED_FEATURES = {
   push_conflict_list: true,
   gzip_request_bodies: true,
   range_verification: true,
+  push_chunks_ahead: true,
 } as const;
 
 export type Features = Readonly<Record<keyof typeof FIXED_FEATURES | 'bundle_change_watch', boolean>>;

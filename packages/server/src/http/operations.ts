@@ -9,6 +9,7 @@ import {
 import type { ErrorCode, JsonOutput } from '@oversync/protocol';
 
 import type { ByteBody } from '../engine/byte-body.ts';
+import { enterChunkLine } from '../engine/chunk-line.ts';
 import { readCommittedRows } from '../engine/committed-rows.ts';
 import { connect } from '../engine/connect.ts';
 import type { Actor, SyncContext } from '../engine/context.ts';
@@ -79,8 +80,14 @@ export const OPERATIONS: Readonly<Record<GatedOperation, OperationSpec>> = {
     isRead: false,
     run: async (ctx, actor, call) => {
       checkToken(call.parameter, 'push_session_not_found');
-      const body = parseBody(await call.readBody(), ctx.options.maxJsonDepth, 'invalid_request');
-      return toJson({ ...(await reportRefusals(ctx, () => stagePushChunk(ctx, actor, { pushId: call.parameter, body }))) });
+      const place = enterChunkLine(ctx, actor, call.parameter);
+      try {
+        const body = parseBody(await call.readBody(), ctx.options.maxJsonDepth, 'invalid_request');
+        await place.wait(ctx.options.lockTimeoutMs, ctx.signal);
+        return toJson({ ...(await reportRefusals(ctx, () => stagePushChunk(ctx, actor, { pushId: call.parameter, body }))) });
+      } finally {
+        place.leave();
+      }
     },
   },
   push_session_commit: {
