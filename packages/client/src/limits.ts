@@ -73,6 +73,8 @@ export const CAPACITY_JITTER_RATIO = 1.0;
 export const COMMITTED_ROWS_ATTEMPTS_MAX = 6;
 /** Runs of committed rows that are as they were frozen, one for each table and op; past them rows are staged: a run costs statements. */
 export const MATCHED_RUNS_MAX = 64;
+/** Bundles that go without a try to prove them by their hash, where a server keeps changing rows: a vain try costs a reading of the outbox. */
+export const PROOFS_SKIPPED_MAX = 31;
 /** First delay between those attempts. */
 export const COMMITTED_ROWS_BACKOFF_MS = 75;
 /** Largest delay between those attempts. */

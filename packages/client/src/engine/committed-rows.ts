@@ -14,6 +14,7 @@ import type { MatchedRun } from '../store/frozen-match.ts';
 import type { BundleRows } from '../store/store-types.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { CommittedPages } from './committed-pages.ts';
+import type { CommittedProof } from './committed-proof.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
@@ -28,15 +29,24 @@ export interface CommittedBundle {
   readonly bundle: BundleRows;
 }
 
+/** Proves that the bundle holds the frozen rows, or fetches what it holds. */
+export async function verifyCommittedRows(
+  call: Call,
+  capabilities: ServerCapabilities,
+  outbox: Committed,
+  proof: CommittedProof,
+): Promise<CommittedBundle> {
+  const matched = await proof.provenRuns(outbox);
+  if (matched === null) return fetchCommittedRows(call, capabilities, outbox);
+  emitProgress(call, 'applying', { rowsDone: outbox.rowCount, rowsTotal: outbox.rowCount });
+  return { matched, bundle: { rows: [] } };
+}
+
 /**
  * Fetches the rows of the own committed bundle and verifies its hash (client.md 6.5). Rows that differ from the frozen ones stay in memory
  * when there is one small page, else they lie in the stage when this returns. Nothing of it outlives a crash: the rows are fetched again.
  */
-export async function fetchCommittedRows(
-  call: Call,
-  capabilities: ServerCapabilities,
-  outbox: Committed,
-): Promise<CommittedBundle> {
+async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, outbox: Committed): Promise<CommittedBundle> {
   const limit = new AbortController();
   const download: Call = { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
   const pages = new CommittedPages(download, capabilities, outbox);
@@ -96,6 +106,7 @@ class ReceivedBundle implements CommittedBundle {
   /** Checks the rows of a page and returns those that have to be staged. */
   sort(rows: readonly ReceivedRow[], keys: readonly string[], rowsBefore: number, hasMore: boolean): readonly StagedRow[] {
     const { schema } = this.#call;
+    this.#learn(rows);
     const compared = rows.map((row, index) => ({ ...row, wireKey: keys[index] ?? '' }));
     const others = this.#match.unmatched(rowsBefore, compared);
     if (rowsBefore === 0 && !hasMore && others.length > 0) {
@@ -110,6 +121,18 @@ class ReceivedBundle implements CommittedBundle {
       const row = rows[index];
       return row === undefined ? [] : [{ ordinal: rowsBefore + index, row: checkIncomingRow(schema, row) }];
     });
+  }
+
+  /** One row of each table shows how the server spells it. */
+  #learn(rows: readonly ReceivedRow[]): void {
+    const { schema, engine } = this.#call;
+    const tables = new Set<string>();
+    for (const { table: name, payload } of rows) {
+      if (payload === null || tables.has(name)) continue;
+      tables.add(name);
+      const table = schema.tablesByName.get(name);
+      if (table !== undefined) engine.memory.proofs.learn(table, payload);
+    }
   }
 
   async stage(rows: readonly StagedRow[]): Promise<void> {

@@ -6,6 +6,7 @@ import type { SqliteDriver } from '../ports/sqlite-driver.ts';
 import { SqliteFault } from '../ports/sqlite-fault.ts';
 import type { LocalSchema, SchemaWarning } from '../rules/local-schema.ts';
 import type { ServerCapabilities } from '../rules/negotiation.ts';
+import { ProofMemory } from '../rules/proof-memory.ts';
 import { refreshLocalSchema } from '../store/open-local-schema.ts';
 import type { ConflictSummary, QuarantineRef } from '../store/store-types.ts';
 import { EventHub } from './events.ts';
@@ -30,6 +31,7 @@ export interface EngineMemory {
   warnings: readonly SchemaWarning[];
   ownership: HeldLock | null;
   capabilities: { readonly value: ServerCapabilities; readonly atMs: number } | null;
+  readonly proofs: ProofMemory;
   /** The operation that runs now; resolves when it has ended. */
   running: Promise<void> | null;
 }
@@ -83,6 +85,7 @@ export function createEngine(options: ResolvedOptions): Engine {
       warnings: [],
       ownership: null,
       capabilities: null,
+      proofs: new ProofMemory(),
       running: null,
     },
     opening: null,

@@ -25,6 +25,8 @@ export interface Upload {
   readonly call: Call;
   readonly capabilities: ServerCapabilities;
   readonly outbox: Prepared;
+  /** Called when the commit is on its way: there is time until the server has answered. */
+  readonly whileCommitting: () => void;
   /** Cleared when the server does not want it any more. */
   initializationId: string;
 }

@@ -27,8 +27,9 @@ export async function uploadBundle(
   capabilities: ServerCapabilities,
   outbox: Prepared,
   initializationId: string | null,
+  whileCommitting: () => void = () => undefined,
 ): Promise<UploadOutcome> {
-  const upload: Upload = { call, capabilities, outbox, initializationId: initializationId ?? '' };
+  const upload: Upload = { call, capabilities, outbox, whileCommitting, initializationId: initializationId ?? '' };
   const allowed = attemptsAllowed(call.engine.options.retryPolicy);
   let resumed = await findOpenSession(upload);
   for (let attempt = 1; ; attempt += 1) {
@@ -177,9 +178,9 @@ async function commit(upload: Upload, pushId: string): Promise<StepOutcome<Commi
   const request = { sourceId: outbox.sourceId, capabilities, isRepeatable: false };
   try {
     await reachPoint(call.engine, 'push.beforeCommit');
-    const reply = await askServer(call, commitPushRequest(pushId), request, async (body) =>
-      parseCommitReply(await readJsonBody(body)),
-    );
+    const asked = askServer(call, commitPushRequest(pushId), request, async (body) => parseCommitReply(await readJsonBody(body)));
+    upload.whileCommitting();
+    const reply = await asked;
     await reachPoint(call.engine, 'push.afterCommit');
     if (reply.kind === 'refused') return reactToRefusal(upload, 'commit', reply.refusal);
     checkCommitIdentity(outbox, reply.value);

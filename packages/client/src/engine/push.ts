@@ -10,7 +10,8 @@ import { replayCommittedBundle } from '../store/replay.ts';
 import { countServerFailure, forgetServerFailures } from '../store/session-notes.ts';
 import { withTransaction } from '../store/transaction.ts';
 import type { ConflictSummary, FreezeResult, QuarantineRef } from '../store/store-types.ts';
-import { fetchCommittedRows } from './committed-rows.ts';
+import { CommittedProof } from './committed-proof.ts';
+import { verifyCommittedRows } from './committed-rows.ts';
 import { emitTables, noteOutcomes, noteQuarantined, quarantineBudget } from './engine.ts';
 import type { Call } from './engine.ts';
 import { stepDriver } from './fault-points.ts';
@@ -60,6 +61,8 @@ class PushRun {
   readonly #capabilities: ServerCapabilities;
   /** Set once the server has failed often enough for the same content. */
   #blamesContent = false;
+  /** Highest sequence that this device knows of: the next commit is the one after it, unless others write too. */
+  #head = 0n;
   /** Highest dirty ordinal of the freeze that is being pushed; `null` = take what is there. */
   #ordinalMax: bigint | null = null;
 
@@ -86,6 +89,7 @@ class PushRun {
   async #freeze(): Promise<FreezeResult> {
     const call = this.#call;
     const { lifecycle } = await loadClientState(call.engine.driver);
+    if ('lastBundleSeqSeen' in lifecycle) this.#noteHead(lifecycle.lastBundleSeqSeen);
     const { options } = call.engine;
     const { limits } = this.#capabilities;
     const { pieceRows } = this.rejections;
@@ -111,13 +115,21 @@ class PushRun {
 
   /** True when the bundle was committed and replayed; false when its rows are dirty again and a new bundle may be frozen. */
   async #finishBundle(outbox: Prepared | Committed): Promise<boolean> {
-    if (outbox.state === 'committed_remote') return this.#replay(outbox);
+    const proof = new CommittedProof(this.#call, outbox);
+    try {
+      return outbox.state === 'committed_remote' ? await this.#replay(outbox, proof) : await this.#pushBundle(outbox, proof);
+    } finally {
+      await proof.settle();
+    }
+  }
+
+  async #pushBundle(outbox: Prepared, proof: CommittedProof): Promise<boolean> {
     const { lifecycle } = await loadClientState(this.#call.engine.driver);
     const lease = 'initializationId' in lifecycle ? lifecycle.initializationId : null;
-    const outcome = await this.#upload(outbox, lease);
+    const outcome = await this.#upload(outbox, lease, proof);
     switch (outcome.kind) {
       case 'committed':
-        return this.#replay(outcome.outbox);
+        return this.#replay(outcome.outbox, proof);
       case 'conflict':
         await resolvePushConflict(this.#call, outcome.refusal, this.conflicts);
         return false;
@@ -128,9 +140,10 @@ class PushRun {
   }
 
   /** A 500 that comes back call after call for the same content is taken for a refusal of that content (client.md 6.8). */
-  async #upload(outbox: Prepared, lease: string | null): Promise<UploadOutcome> {
+  async #upload(outbox: Prepared, lease: string | null, proof: CommittedProof): Promise<UploadOutcome> {
     try {
-      return await uploadBundle(this.#call, this.#capabilities, outbox, lease);
+      const whileCommitting = (): void => proof.begin(this.#head + 1n);
+      return await uploadBundle(this.#call, this.#capabilities, outbox, lease, whileCommitting);
     } catch (error) {
       if (!isServerFault(error)) throw error;
       const { driver } = this.#call.engine;
@@ -141,9 +154,14 @@ class PushRun {
     }
   }
 
-  async #replay(outbox: Committed): Promise<boolean> {
+  #noteHead(bundleSeq: bigint): void {
+    if (bundleSeq > this.#head) this.#head = bundleSeq;
+  }
+
+  async #replay(outbox: Committed, proof: CommittedProof): Promise<boolean> {
     const call = this.#call;
-    const { bundle, matched } = await fetchCommittedRows(call, this.#capabilities, outbox);
+    this.#noteHead(outbox.bundleSeq);
+    const { bundle, matched } = await verifyCommittedRows(call, this.#capabilities, outbox, proof);
     const { options } = call.engine;
     const result = await replayCommittedBundle(stepDriver(call.engine, 'replay'), call.schema, {
       outbox,

@@ -26,7 +26,7 @@ const insert = (...rows: readonly (readonly [string, string])[]) =>
   rows.map(([id, name]) => `INSERT INTO users(id, name) VALUES ('${id}', '${name}');`).join('\n');
 
 async function withClient(world: CrashWorld, work: (client: SyncClient) => Promise<unknown>): Promise<void> {
-  const client = world.open();
+  const client = world.open({ faultPoints: (point) => world.pass(point) });
   await client.open();
   await work(client);
   await client.close();
@@ -70,7 +70,7 @@ async function withOutbox(world: CrashWorld, client: SyncClient, outbox: OutboxS
     world.sql(insert(['x', 'frozen'], ['y', 'new']));
     if (outbox === 'prepared') world.loseRequest('push_session_commit');
     if (outbox === 'committed unknowingly') world.loseAnswer('push_session_commit');
-    if (outbox === 'committed_remote') world.loseRequest('committed_rows');
+    if (outbox === 'committed_remote') world.failAt('replay.beforeTransaction');
     await failing(client.pushPending());
   }
   if (alsoDirty) world.sql(outbox === 'none' ? insert(['x', 'new']) : "UPDATE users SET name = 'new' WHERE id = 'x';");
@@ -262,6 +262,19 @@ const PUSHES: readonly CrashScenario[] = [
       await client.quarantine.retry('all');
     },
     users: EDITED,
+  },
+  {
+    name: 'push: outbox committed_remote, rows that the server has changed are still to be fetched',
+    prepare: (world) =>
+      inStep(world, async (client) => {
+        world.server.effect = (row) => (row['name'] === 'frozen' ? { ...row, name: 'changed by the server' } : row);
+        world.sql(insert(['x', 'frozen'], ['y', 'new']));
+        world.loseRequest('committed_rows');
+        await failing(client.pushPending());
+        world.sql("UPDATE users SET name = 'newer' WHERE id = 'y'");
+      }),
+    run: (client) => client.sync(),
+    users: ['a=a', 'b=b', 'x=changed by the server', 'y=newer'],
   },
   ...COMBINATIONS.filter(({ outbox }) => outbox !== 'none').map(({ outbox, alsoDirty }) => ({
     name: `push: ${label(outbox, alsoDirty)}`,

@@ -8,8 +8,9 @@ import { isSyncError } from '@oversync/protocol';
 import { createSyncClient } from '../client.ts';
 import type { SyncClient } from '../client.ts';
 import { createNodeSqliteDriver } from '../drivers/node-sqlite.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import type { FaultPoint, FaultPoints } from '../ports/fault-points.ts';
 import type { SqliteDriver } from '../ports/sqlite-driver.ts';
+import { SqliteFault } from '../ports/sqlite-fault.ts';
 import { eagerClock } from '../ports/test-clock.ts';
 import type { HttpTransport } from '../ports/transport.ts';
 import type { SyncClientOptions } from './options.ts';
@@ -23,6 +24,9 @@ CREATE TABLE posts (id TEXT PRIMARY KEY NOT NULL, user_id TEXT NOT NULL REFERENC
 
 /** A file system in memory where there is one: thousands of files are opened, and none outlives its test. */
 const FOLDERS = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
+/** SQLite's code for a disk that fails. */
+const IO_ERROR = 10;
 
 /** Rounds after which a device that is not in step will never be. */
 const ROUNDS_MAX = 8;
@@ -54,6 +58,7 @@ export class CrashWorld {
   #copies = 0;
   /** The file as it was at the moment of death. */
   #remains: string | null = null;
+  #failing: FaultPoint | null = null;
 
   get server(): TestServer {
     return this.serverOf(this.userId);
@@ -155,6 +160,18 @@ export class CrashWorld {
   refuseRow(id: string, kind = 'check'): void {
     const violation = { kind, schema: 'main', table: 'users', column: 'name', key: { id } };
     this.server.override('push_session_commit', () => refuse(400, 'push_commit_invalid', { violation }));
+  }
+
+  /** The disk fails when a client that asks comes to this point next. */
+  failAt(point: FaultPoint): void {
+    this.#failing = point;
+  }
+
+  /** A client is at this point. */
+  pass(point: FaultPoint): void {
+    if (point !== this.#failing) return;
+    this.#failing = null;
+    throw new SqliteFault('io', IO_ERROR);
   }
 
   /** The next request of an operation never arrives. */

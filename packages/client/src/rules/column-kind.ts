@@ -9,3 +9,8 @@ export function columnKind(declaredType: string, isIdentity: boolean): ColumnKin
   if (type.includes('int') || type.includes('bool')) return 'integer';
   return 'text';
 }
+
+/** True for a declared type that says boolean, and nothing else that would decide its kind. */
+export function isBooleanType(declaredType: string): boolean {
+  return declaredType.toLowerCase().includes('bool');
+}

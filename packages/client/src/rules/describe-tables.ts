@@ -1,5 +1,5 @@
 import type { Catalog } from './catalog.ts';
-import { columnKind } from './column-kind.ts';
+import { columnKind, isBooleanType } from './column-kind.ts';
 import type { LocalColumn, LocalReference, LocalSchemaConfig, LocalTable, SchemaWarning } from './local-schema.ts';
 import { orderTables } from './table-order.ts';
 import { triggerNames } from './trigger-sql.ts';
@@ -35,10 +35,12 @@ function describeTable(
   const columns = table.catalog.columns.map((column): LocalColumn => {
     const wireName = column.name.toLowerCase();
     const isIdentity = column === table.key || referring.has(wireName);
+    const kind = columnKind(column.declaredType, isIdentity);
     return {
       name: column.name,
       wireName,
-      kind: columnKind(column.declaredType, isIdentity),
+      kind,
+      isBoolean: kind === 'integer' && isBooleanType(column.declaredType),
       isJson: jsonColumns.has(wireName),
       isNotNull: column.isNotNull,
     };

@@ -71,6 +71,8 @@ export interface LocalColumn {
   readonly kind: ColumnKind;
   readonly isJson: boolean;
   readonly isNotNull: boolean;
+  /** Declared as boolean: most servers spell its values `true` and `false`. */
+  readonly isBoolean: boolean;
 }
 
 /** One foreign-key column of a managed table. */

@@ -64,6 +64,7 @@ export function tableBefore({ table, before }: ShapeChange): LocalTable {
     kind: kindOf(form),
     isJson: form === 'json',
     isNotNull: false,
+    isBoolean: false,
   }));
   const key = columns.find((column) => column.wireName === table.key.wireName) ?? table.key;
   return { ...table, columns, key };

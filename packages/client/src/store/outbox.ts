@@ -23,7 +23,7 @@ const WIRE_DEPTH_MAX = 128;
 export async function loadOutboxChunk(tx: SqliteTx, fromOrdinal: number, bounds: PageBounds): Promise<OutboxChunk> {
   const texts: string[] = [];
   let byteCount = 0;
-  for (const row of await loadRows(tx, fromOrdinal, bounds)) {
+  for (const row of await loadFrozenRows(tx, fromOrdinal, bounds)) {
     const text = uploadRowText(row);
     byteCount += utf8Length(text) + 1;
     if (texts.length > 0 && byteCount > bounds.bytesMax) break;
@@ -32,7 +32,8 @@ export async function loadOutboxChunk(tx: SqliteTx, fromOrdinal: number, bounds:
   return { rowsText: texts.join(','), rowCount: texts.length, nextOrdinal: fromOrdinal + texts.length };
 }
 
-async function loadRows(tx: SqliteTx, fromOrdinal: number, bounds: PageBounds): Promise<SqlValue[][]> {
+/** Frozen rows from an ordinal on: schema, table, wire key, op, base version as text, wire payload. None = the end. */
+export async function loadFrozenRows(tx: SqliteTx, fromOrdinal: number, bounds: PageBounds): Promise<SqlValue[][]> {
   const end = onlyRow(await tx.all(CHUNK_END, [BigInt(fromOrdinal), BigInt(bounds.rowsMax), BigInt(bounds.bytesMax)]))[0];
   const last = end === null || end === undefined ? fromOrdinal : Number(end);
   return tx.all(CHUNK_ROWS, [BigInt(fromOrdinal), BigInt(last)]);
@@ -109,7 +110,7 @@ function brokenRule({ outbox, lifecycle }: ClientState, facts: readonly SqlValue
 async function requestHash(tx: SqliteTx, schema: LocalSchema, sha256: Sha256Factory | undefined): Promise<string> {
   const hasher = new RowHasher(sha256);
   for (;;) {
-    const rows = await loadRows(tx, hasher.rowCount, VERIFY_PAGE);
+    const rows = await loadFrozenRows(tx, hasher.rowCount, VERIFY_PAGE);
     if (rows.length === 0) return hasher.digestHex();
     for (const row of rows) hasher.addRow(hashRowText(schema, row, hasher.rowCount));
   }
