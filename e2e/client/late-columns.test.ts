@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 
 import { createSyncServer } from '@oversync/server';
-import type { SyncServer } from '@oversync/server';
+import type { SyncServer, SyncServerOptions } from '@oversync/server';
 import { createNodeHandler } from '@oversync/server/node';
 import { afterEach, expect, it } from 'vitest';
 
@@ -27,10 +27,12 @@ afterEach(async () => {
   await world.close();
 });
 
-async function openNewer(): Promise<SyncServer> {
+const LABELS_ALONE = [{ schema: 'business', table: 'labels', syncKeyColumn: 'id' }] as const;
+
+async function openNewer(registeredTables: SyncServerOptions['registeredTables'] = LABELS_ALONE): Promise<SyncServer> {
   const server = createSyncServer({
     database: world.database,
-    registeredTables: [{ schema: 'business', table: 'labels', syncKeyColumn: 'id' }],
+    registeredTables,
     resolveActor: () => ({ scopeId: USER, userId: USER }),
     maintenance: { enabled: false },
   });
@@ -49,10 +51,7 @@ const labelsOf = (device: Device) => device.rows('SELECT id, name, colour FROM l
 
 it('[I9] [I17] [O1] a value that the writing server does not know survives pull, edit and push of devices that know it', async () => {
   // Registers nothing anew and looks at nothing again: it goes on without the column, as in the minute after the DDL.
-  world = await openWorld(
-    { catalogRefreshIntervalMs: 3_600_000, registeredTables: [{ schema: 'business', table: 'labels', syncKeyColumn: 'id' }] },
-    LABELS,
-  );
+  world = await openWorld({ catalogRefreshIntervalMs: 3_600_000, registeredTables: LABELS_ALONE }, LABELS);
   await world.query(`ALTER TABLE business.labels ADD COLUMN colour text DEFAULT 'white'`);
   newer = await openNewer();
   http = createServer(createNodeHandler(newer));
@@ -85,4 +84,47 @@ it('[I9] [I17] [O1] a value that the writing server does not know survives pull,
     expect(await device.client.verify()).toMatchObject({ isEqual: true });
   }
   expect(await world.query('SELECT id, name, colour FROM business.labels ORDER BY id')).toEqual(edited);
+});
+
+const LABELLING = `
+  CREATE FUNCTION business.add_label() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO business.labels (_sync_scope_id, id, name) VALUES (NEW._sync_scope_id, NEW.id, 'added');
+    UPDATE business.labels SET name = 'touched' WHERE _sync_scope_id = NEW._sync_scope_id AND id = 'old';
+    RETURN NULL;
+  END $$;
+  CREATE TRIGGER add_label AFTER INSERT ON business.users FOR EACH ROW EXECUTE FUNCTION business.add_label()`;
+
+it('[I14] [I17] a push whose own bundle lacks a column of the device, because the server did not know it, is brought home by a rebuild', async () => {
+  world = await openWorld({ catalogRefreshIntervalMs: 3_600_000 }, LABELS);
+  await world.query(LABELLING);
+  await world.query(`ALTER TABLE business.labels ADD COLUMN colour text DEFAULT 'white'`);
+  const tables = ['users', 'posts', 'labels'].map((table) => ({ schema: 'business', table, syncKeyColumn: 'id' }));
+  newer = await openNewer(tables);
+  http = createServer(createNodeHandler(newer));
+  const newerUrl = await listen(http);
+  let isNewerAsked = true;
+  const ask = (request: Request): Promise<Response> => {
+    const url = isNewerAsked ? request.url.replace(world.url, newerUrl) : request.url;
+    return fetch(url, new Request(request));
+  };
+  const device = await world.openDevice(USER, { ports: { http: ask }, resolver: () => ({ kind: 'keepLocal' }) });
+  await device.client.attach(USER);
+  device.sql(`INSERT INTO labels VALUES ('old', 'mine', 'red')`);
+  await device.client.sync();
+
+  isNewerAsked = false;
+  device.sql(`INSERT INTO users VALUES ('u1', 'Ada', 1)`);
+  await expect(device.client.sync()).rejects.toMatchObject({ code: 'rebuild_required', recovery: 'rebuild' });
+  device.sql(`UPDATE labels SET name = 'edited' WHERE id = 'old'`);
+  isNewerAsked = true;
+  expect(await device.client.sync()).toMatchObject({ remote: { outcome: 'applied_snapshot' } });
+  await device.client.sync();
+
+  const held = [
+    { id: 'old', name: 'edited', colour: 'red' },
+    { id: 'u1', name: 'added', colour: 'white' },
+  ];
+  expect(labelsOf(device)).toEqual(held);
+  expect(await world.query('SELECT id, name, colour FROM business.labels ORDER BY id')).toEqual(held);
+  expect(await device.client.verify()).toMatchObject({ isEqual: true });
 });

@@ -117,7 +117,7 @@ describe('[D1] every answer of the handlers is as the document says', () => {
     const stream = short.call('GET', '/sync/watch?after_bundle_seq=0', { scope });
     await pushNotes(short, 2, [{ op: 'INSERT', id: 'second' }], { scope });
     const { text } = await stream;
-    expect(text).toContain('"bundle_seq":1');
+    expect(text).toMatch(/"bundle_seq":[12]\b/);
     expect(text).toContain(': ');
   });
 

@@ -91,10 +91,10 @@ export class CommittedPages {
       const reply = await askServer(this.#call, this.#spec(rowsBefore), request, (body) => this.#read(body, rowsBefore));
       if (reply.kind === 'ok') {
         if (reply.value.canonicalRequestHash === this.#outbox.requestHash) return reply.value;
-        throw await replayLost(this.#call);
+        throw await replayLost(this.#call, 'history_pruned');
       }
       const { status, serverCode } = reply.refusal;
-      if (status === 409 && serverCode === 'history_pruned') throw await replayLost(this.#call);
+      if (status === 409 && serverCode === 'history_pruned') throw await replayLost(this.#call, 'history_pruned');
       const isLagging = status === 404 && serverCode === 'committed_bundle_not_found';
       if (!isLagging || attempt >= COMMITTED_ROWS_ATTEMPTS_MAX) throw refusalError(reply.refusal);
       const delayMs = doublingDelayMs(COMMITTED_ROWS_BACKOFF_MS, COMMITTED_ROWS_BACKOFF_MAX_MS, attempt);
@@ -146,10 +146,10 @@ export class CommittedPages {
   }
 }
 
-/** The committed rows cannot be had any more, or are not those of this push: only a snapshot brings this database back. */
-async function replayLost(call: Call): Promise<SyncError> {
-  const state = await loseCheckpoint(call, 'history_pruned');
+/** The committed rows cannot be had any more, are not those of this push, or do not fit: only a snapshot brings this database back. */
+export async function replayLost(call: Call, reason: 'history_pruned' | 'apply_failed'): Promise<SyncError> {
+  const state = await loseCheckpoint(call, reason);
   return new SyncError('rebuild_required', {
-    details: { reason: state.name === 'checkpoint_recovery' ? state.reason : 'history_pruned' },
+    details: { reason: state.name === 'checkpoint_recovery' ? state.reason : reason },
   });
 }

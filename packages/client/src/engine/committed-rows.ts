@@ -1,4 +1,4 @@
-import { RowHasher, SyncError, committedRowText, quoteJson } from '@oversync/protocol';
+import { RowHasher, SyncError, committedRowText, isSyncError, quoteJson } from '@oversync/protocol';
 
 import { canonicalPayloadText } from '../http/canonical-payload.ts';
 import type { ReceivedRow } from '../http/row-text.ts';
@@ -13,7 +13,7 @@ import { FrozenMatch } from '../store/frozen-match.ts';
 import type { MatchedRun } from '../store/frozen-match.ts';
 import type { BundleRows } from '../store/store-types.ts';
 import { withTransaction } from '../store/transaction.ts';
-import { CommittedPages } from './committed-pages.ts';
+import { CommittedPages, replayLost } from './committed-pages.ts';
 import type { CommittedProof } from './committed-proof.ts';
 import { emitProgress } from './engine.ts';
 import type { Call } from './engine.ts';
@@ -45,6 +45,9 @@ export async function verifyCommittedRows(
 /**
  * Fetches the rows of the own committed bundle and verifies its hash (client.md 6.5). Rows that differ from the frozen ones stay in memory
  * when there is one small page, else they lie in the stage when this returns. Nothing of it outlives a crash: the rows are fetched again.
+ *
+ * The rows of a committed bundle never change. One that lacks a local column, because a server wrote it that did not know the column yet,
+ * will always lack it, so waiting does not help: `rebuild_required`, and the snapshot has the column as soon as the server has.
  */
 async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, outbox: Committed): Promise<CommittedBundle> {
   const limit = new AbortController();
@@ -54,7 +57,8 @@ async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, 
     return await verifyPages(call, outbox, pages);
   } catch (error) {
     limit.abort();
-    throw error;
+    if (!isSyncError(error) || error.code !== 'payload_column_missing') throw error;
+    throw await replayLost(call, 'apply_failed');
   } finally {
     await pages.settle();
   }

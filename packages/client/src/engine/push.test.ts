@@ -389,13 +389,30 @@ describe('push', () => {
     device.sql(insertUsers(1, 5));
     server.override(
       'committed_rows',
-      async (_request, answer) => new Response((await (await answer()).text()).replaceAll('"name":"N"', '"other":"n"')),
+      async (_request, answer) => new Response((await (await answer()).text()).replaceAll('"name":"N"', '"name":7')),
     );
     server.override('committed_rows', () => Promise.withResolvers<Response>().promise);
-    await expect(device.client.pushPending()).rejects.toMatchObject({ code: 'payload_column_missing' });
+    await expect(device.client.pushPending()).rejects.toMatchObject({ code: 'payload_value_invalid' });
     expect(server.count('committed_rows')).toBe(2);
     expect(outboxState(device)).toBe('committed_remote');
     expect((await device.client.pushPending()).outcome).toBe('committed');
+  });
+
+  it('[T53] [I14] committed rows without a local column are replaced by a snapshot, and edits since are pushed', async () => {
+    const { server, device } = await start();
+    server.effect = (row) => (row['id'] === 'u1' ? { id: 'u1', other: 'unknown column' } : row);
+    device.sql(insertUsers(1, 2));
+    await expect(device.client.pushPending()).rejects.toMatchObject({
+      code: 'rebuild_required',
+      details: { reason: 'apply_failed' },
+    });
+    device.sql("UPDATE users SET name = 'edited' WHERE id = 'u2'");
+    server.effect = (row) => row;
+    server.addColumns('users', { name: 'served' });
+    await device.client.sync();
+    await device.client.sync();
+    expect(device.list("SELECT id || '=' || name FROM users")).toEqual(['u1=served', 'u2=edited']);
+    expect(server.rowsOf('users')).toMatchObject({ u1: { name: 'served' }, u2: { name: 'edited' } });
   });
 
   it.each([

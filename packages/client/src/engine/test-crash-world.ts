@@ -156,6 +156,12 @@ export class CrashWorld {
       .map((row) => String(Object.values(row)[0]));
   }
 
+  /** Rows of a table by their key. */
+  rowsOf(table: string): Readonly<Record<string, unknown>> {
+    const rows = this.database.prepare(`SELECT * FROM ${table}`).all();
+    return Object.fromEntries(rows.map((row) => [String(row['id']), { ...row }]));
+  }
+
   /** The next commit is refused because of one row. */
   refuseRow(id: string, kind = 'check'): void {
     const violation = { kind, schema: 'main', table: 'users', column: 'name', key: { id } };

@@ -10,6 +10,9 @@ import {
 } from '@oversync/protocol';
 import type { JsonObject, JsonValue, RowOp } from '@oversync/protocol';
 
+import { verifyBody, verifyRowsBody } from './test-verify.ts';
+import type { VerifiableRow } from './test-verify.ts';
+
 /** One request as the test server saw it. */
 export interface SeenRequest {
   readonly operation: string;
@@ -92,6 +95,8 @@ export class TestServer {
   /** What triggers of the server do to a pushed row. */
   effect: (payload: JsonObject) => JsonObject = (payload) => payload;
   readonly retired = new Map<string, string | null>();
+  /** Columns that the tables have got since, with the value of rows from before. */
+  readonly #added: { readonly table: string; readonly columns: JsonObject }[] = [];
   readonly #tables: readonly { readonly table: string; readonly key: string }[];
   readonly #rows = new Map<string, StoredRow>();
   readonly #bundles: Bundle[] = [];
@@ -114,6 +119,7 @@ export class TestServer {
     for (const [id, session] of this.#sessions) copy.#sessions.set(id, { ...session });
     for (const [id, snapshot] of this.#snapshots) copy.#snapshots.set(id, snapshot);
     copy.#bundles.push(...this.#bundles);
+    copy.#added.push(...this.#added);
     copy.#overrides.push(...this.#overrides.map((override) => ({ ...override })));
     return copy;
   }
@@ -125,7 +131,7 @@ export class TestServer {
   /** Live payloads of a table by key value. */
   rowsOf(table: string): Readonly<Record<string, JsonObject>> {
     const live = [...this.#rows.values()].filter((row) => row.table === table && row.payload !== null);
-    return Object.fromEntries(live.map((row) => [keyValue(row.key), row.payload ?? {}]));
+    return Object.fromEntries(live.map((row) => [keyValue(row.key), this.#shown(table, row.payload ?? {})]));
   }
 
   count(operation: string): number {
@@ -155,6 +161,15 @@ export class TestServer {
     });
     const sourceBundleId = BigInt(this.#bundles.filter((bundle) => bundle.sourceId === sourceId).length + 1);
     return this.#append(sourceId, sourceBundleId, '', bundleRows).seq;
+  }
+
+  /** Gives a table more columns: every row that is served from now on has them, except in own bundles, which stay as they were hashed. */
+  addColumns(table: string, columns: JsonObject): void {
+    this.#added.push({ table, columns });
+  }
+
+  #shown(table: string, payload: JsonObject): JsonObject {
+    return this.#added.reduce((row, added) => (added.table === table ? { ...added.columns, ...row } : row), payload);
   }
 
   /** Forgets history up to a sequence. */
@@ -215,6 +230,10 @@ export class TestServer {
         return this.#snapshotChunk(id, request.query);
       case 'snapshot_session_delete':
         return this.#snapshots.delete(id) ? new Response(null, { status: 204 }) : refuse(404, 'snapshot_session_not_found');
+      case 'verify':
+        return this.#verify(body, verifyBody);
+      case 'verify_rows':
+        return this.#verify(body, verifyRowsBody);
       default:
         return refuse(404, 'not_found');
     }
@@ -312,7 +331,8 @@ export class TestServer {
     this.#sessions.delete(id);
     this.isInitialized = true;
     this.lease = null;
-    const rows = session.rows.map((row) => ({ ...row, payload: row.payload === null ? null : this.effect(row.payload) }));
+    const stored = (table: string, payload: JsonObject): JsonObject => this.effect(this.#shown(table, payload));
+    const rows = session.rows.map((row) => ({ ...row, payload: row.payload === null ? null : stored(row.table, row.payload) }));
     return json(200, commitBody(this.#append(session.sourceId, session.sourceBundleId, session.hash, rows)));
   }
 
@@ -331,7 +351,7 @@ export class TestServer {
       base_row_version: Number(row.base),
       server_row_version: Number(known?.version ?? 0n),
       server_row_deleted: known !== undefined && known.payload === null,
-      server_row: known?.payload ?? null,
+      server_row: known === undefined || known.payload === null ? null : this.#shown(row.table, known.payload),
     };
     return [conflict];
   }
@@ -361,9 +381,16 @@ export class TestServer {
     const bundles = all.slice(0, Number(query['max_bundles'] ?? '1000'));
     return json(200, {
       stable_bundle_seq: Number(stable),
-      bundles: bundles.map((bundle) => ({ ...commitBody(bundle), rows: bundle.rows.map((row) => wireRow(row, bundle.seq)) })),
+      bundles: bundles.map((bundle) => ({
+        ...commitBody(bundle),
+        rows: bundle.rows.map((row) => this.#wireRow(row, bundle.seq)),
+      })),
       has_more: bundles.length < all.length,
     });
+  }
+
+  #wireRow(row: BundleRow, version: bigint): JsonObject {
+    return wireRow({ ...row, payload: row.payload === null ? null : this.#shown(row.table, row.payload) }, version);
   }
 
   #createSnapshot(sourceId: string, body: JsonObject): Response {
@@ -378,7 +405,7 @@ export class TestServer {
     }
     const live = [...this.#rows.values()].filter((row) => row.payload !== null);
     const rowTexts = live.map((row) => {
-      const payload = canonicalJson(row.payload ?? {});
+      const payload = canonicalJson(this.#shown(row.table, row.payload ?? {}));
       return `{"schema":"main","table":"${row.table}","key":${canonicalJson(row.key)},"row_version":${row.version},"payload":${payload}}`;
     });
     const snapshot = { id: crypto.randomUUID(), seq: this.head, rowTexts };
@@ -400,6 +427,24 @@ export class TestServer {
     const next = after + texts.length;
     const head = `"snapshot_id":"${id}","snapshot_bundle_seq":${snapshot.seq},"rows":[${texts.join(',')}],"next_row_ordinal":${next}`;
     return text(200, `{${head},"has_more":${next < snapshot.rowTexts.length},"byte_count":${byteLength(texts)}}`);
+  }
+
+  #verify(body: JsonObject, answer: (rows: readonly VerifiableRow[], seq: bigint, body: JsonObject) => JsonObject): Response {
+    if (integer(body['bundle_seq']) !== this.head) return refuse(409, 'verify_out_of_date');
+    const rows = [...this.#rows.values()].flatMap(({ table, key, version, payload: stored }) => {
+      if (stored === null || table !== body['table']) return [];
+      const payload = this.#shown(table, stored);
+      const snapshotRow = { schema: 'main', table, key, row_version: Number(version), payload };
+      return [{ key: keyValue(key), version, payload, snapshotRow }];
+    });
+    return json(
+      200,
+      answer(
+        rows.toSorted((a, b) => (a.key < b.key ? -1 : 1)),
+        this.head,
+        body,
+      ),
+    );
   }
 }
 
@@ -496,6 +541,8 @@ const OPERATIONS: readonly (readonly [RegExp, string])[] = [
   [/^POST .*\/sync\/snapshot-sessions$/, 'snapshot_session_create'],
   [/^GET .*\/sync\/snapshot-sessions\/[^/]+$/, 'snapshot_chunk'],
   [/^DELETE .*\/sync\/snapshot-sessions\/[^/]+$/, 'snapshot_session_delete'],
+  [/^POST .*\/sync\/verify$/, 'verify'],
+  [/^POST .*\/sync\/verify\/rows$/, 'verify_rows'],
 ];
 
 async function see(request: Request): Promise<SeenRequest> {
