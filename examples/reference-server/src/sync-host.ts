@@ -15,12 +15,23 @@ interface SyncHostOptions {
   readonly syncOptions: Partial<SyncServerOptions>;
 }
 
+interface Handlers {
+  readonly sync: NodeHandler;
+  readonly ops: NodeHandler;
+}
+
+/** Of the server itself: a function around its `fetch` would be served as any Web handler is, with streams for the shortest body. */
+function makeHandlers(server: SyncServer): Handlers {
+  return { sync: createNodeHandler(server), ops: createNodeHandler(server.ops) };
+}
+
 /** The sync server of the example on its schema. It can be made anew, which is how tests start from nothing. */
 export class SyncHost {
-  readonly handleSync: NodeHandler;
-  readonly handleOps: NodeHandler;
+  readonly handleSync: NodeHandler = (request, response) => this.#handlers.sync(request, response);
+  readonly handleOps: NodeHandler = (request, response) => this.#handlers.ops(request, response);
   readonly #options: SyncHostOptions;
   #server: SyncServer;
+  #handlers: Handlers;
 
   /** Makes the schema and bootstraps the server. */
   static async open(options: SyncHostOptions): Promise<SyncHost> {
@@ -30,8 +41,7 @@ export class SyncHost {
   private constructor(options: SyncHostOptions, server: SyncServer) {
     this.#options = options;
     this.#server = server;
-    this.handleSync = createNodeHandler({ fetch: (request, platform) => this.#server.fetch(request, platform) });
-    this.handleOps = createNodeHandler({ fetch: (request, platform) => this.#server.ops.fetch(request, platform) });
+    this.#handlers = makeHandlers(server);
   }
 
   /** Ends all streams, drops the schema and everything the server knows, and begins again with empty tables. */
@@ -39,6 +49,7 @@ export class SyncHost {
     await this.#server.close({ timeoutMs: CLOSE_TIMEOUT_MS });
     await this.#run('DROP SCHEMA IF EXISTS business CASCADE; DROP SCHEMA IF EXISTS sync CASCADE');
     this.#server = await openServer(this.#options);
+    this.#handlers = makeHandlers(this.#server);
   }
 
   /**
