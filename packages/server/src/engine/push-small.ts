@@ -143,9 +143,9 @@ async function runCommit(
   const end = { ...caller, ...shared, tables, limits: ctx.options };
   const steps = direct === null ? stepwise(ctx, push, end) : inOne(ctx, push, end, direct);
   const results = await runLastStatements(tx, [beginSmallCommit(ctx.names, caller, commit), ...steps.statements]);
-  const [begun, ended] = [results[0]?.rows[0], results[1 + steps.end]?.rows[0]];
-  if (begun === undefined || ended === undefined || ended[0] === null) return undefined;
-  const [begin, written] = [new RowReader(begun), new RowReader(ended)];
+  const [begun, ended] = [results[0]?.rows[0]?.[0], results[1 + steps.end]?.rows[0]];
+  if (typeof begun !== 'string' || ended === undefined || ended[0] === null) return undefined;
+  const [begin, written] = [new RowReader(begun.split(',')), new RowReader(ended)];
   return {
     scopePk: caller.scopePk,
     bundleSeq: begin.bigint(),

@@ -49,11 +49,16 @@ export function bindNumbered(text: string, values: readonly BoundValue[]): PgSta
     types: values.map(([type]) => type),
     literals,
     get inline() {
-      return text.replaceAll(QUOTED_OR_PARAMETER, (found: string, number?: string) =>
-        number === undefined ? found : (literals[Number(number) - 1] ?? found),
-      );
+      return replaceParameters(text, (number) => literals[number - 1] ?? `$${String(number)}`);
     },
   };
+}
+
+/** Puts something else in the place of each parameter of a text. */
+export function replaceParameters(text: string, replace: (number: number) => string): string {
+  return text.replaceAll(QUOTED_OR_PARAMETER, (found: string, number?: string) =>
+    number === undefined ? found : replace(Number(number)),
+  );
 }
 
 function formatLiteral(value: string | number | bigint | SqlTerm | null): string {

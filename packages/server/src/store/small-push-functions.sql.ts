@@ -55,9 +55,13 @@ function pinSettings(lockTimeoutMs: string): string {
   v_set:=${set('lock_timeout', `${lockTimeoutMs}::text`)};`;
 }
 
-/** Whether the source may write in the scope: `userId` is NULL where sources are not bound to users. */
-function isBound(m: MetadataNames, scopePk: string, sourceId: string, userId: string): string {
-  return `(${userId} IS NULL OR EXISTS (SELECT FROM ${m.sourceBinding} b WHERE b.scope_pk=${scopePk} AND b.source_id=${sourceId} AND b.user_id=${userId}))`;
+/**
+ * Ends a function where `$3` may not write in the scope `$1`. A statement of its own: with `$4 IS NULL OR …` inside of another one
+ * PostgreSQL finds plans for the value at hand cheaper than one for all, and plans that statement anew each time.
+ */
+function refuseUnbound(m: MetadataNames, refusal: string): string {
+  const isBound = `EXISTS (SELECT FROM ${m.sourceBinding} b WHERE b.scope_pk=$1 AND b.source_id=$3 AND b.user_id=$4)`;
+  return `IF $4 IS NOT NULL THEN IF NOT ${isBound} THEN ${refusal} END IF; END IF;`;
 }
 
 /**
@@ -72,21 +76,27 @@ function createDraft(m: MetadataNames): FunctionDraft {
     body: `
 DECLARE
   v_set text;
+  v_is_next boolean;
+  v_has_own boolean;
+  v_others int8;
   v_own uuid;
 BEGIN
   v_set:=${set('lock_timeout', '$5::text')}||${set('synchronous_commit', `'off'`)};
   PERFORM FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN false; END IF;
-  PERFORM FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.state='active' AND c.kind='client' AND c.watermark+1=$6
-    AND ${isBound(m, '$1', '$3', '$4')};
-  IF NOT FOUND THEN
+  SELECT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.state='active' AND c.kind='client' AND c.watermark+1=$6),
+    bool_or(ps.source_id=$3),count(*) FILTER (WHERE ps.source_id<>$3 AND ps.expires_at>now()) INTO v_is_next,v_has_own,v_others
+  FROM ${m.pushSession} ps WHERE ps.scope_pk=$1;
+  IF v_others>=$11 THEN RETURN false; END IF;
+  IF NOT v_is_next THEN
     IF $6<>1 OR EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND NOT (c.state='reserved' AND c.kind='client'))
-      OR EXISTS (SELECT FROM ${m.bundle} bu WHERE bu.scope_pk=$1 AND bu.source_id=$3 AND bu.source_bundle_id=$6)
-      OR NOT ${isBound(m, '$1', '$3', '$4')} THEN RETURN false; END IF;
+      OR EXISTS (SELECT FROM ${m.bundle} bu WHERE bu.scope_pk=$1 AND bu.source_id=$3 AND bu.source_bundle_id=$6) THEN RETURN false; END IF;
   END IF;
-  IF $11<=(SELECT count(*) FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id<>$3 AND ps.expires_at>now()) THEN RETURN false; END IF;
-  DELETE FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id=$3 RETURNING ps.push_id INTO v_own;
-  IF FOUND THEN DELETE FROM ${m.pushRow} p WHERE p.scope_pk=$1 AND p.push_id=v_own; END IF;
+  ${refuseUnbound(m, 'RETURN false;')}
+  IF v_has_own THEN
+    DELETE FROM ${m.pushSession} ps WHERE ps.scope_pk=$1 AND ps.source_id=$3 RETURNING ps.push_id INTO v_own;
+    DELETE FROM ${m.pushRow} p WHERE p.scope_pk=$1 AND p.push_id=v_own;
+  END IF;
   INSERT INTO ${m.pushSession} (scope_pk,push_id,source_id,source_bundle_id,planned_row_count,canonical_request_hash,expires_at)
   VALUES ($1,$9,$3,$6,$7,$8,clock_timestamp()+$10*interval '1 millisecond');
   RETURN true;
@@ -105,12 +115,13 @@ DECLARE
   v_set text;
   v_bundle int8;
 BEGIN${pinSettings('$5')}
+  ${refuseUnbound(m, 'RETURN NULL;')}
   UPDATE ${m.pushSession} ps SET next_row_ordinal=$7,staged_bytes=$8,row_layout=$9,expires_at=clock_timestamp()+$10*interval '1 millisecond'
   WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=0 AND ps.planned_row_count>=$7
     AND ps.initialization_id IS NULL AND ps.expires_at>now()
     AND EXISTS (SELECT FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2)
     AND NOT EXISTS (SELECT FROM ${m.source} c WHERE c.scope_pk=$1 AND c.source_id=$3 AND c.kind='server')
-    AND ${isBound(m, '$1', '$3', '$4')} RETURNING ps.source_bundle_id INTO v_bundle;
+  RETURNING ps.source_bundle_id INTO v_bundle;
   IF NOT FOUND THEN RETURN NULL; END IF;
   ${insertRowsSql(m, { scopePk: '$1', pushId: '$6', rows: '$11' })};
   RETURN v_bundle;
@@ -157,33 +168,34 @@ function beginDraft(m: MetadataNames): FunctionDraft {
   return {
     name: 'small_push_begin',
     args: 'bigint, text, text, text, integer, uuid, integer, text, text, uuid, text, boolean',
-    returns: 'TABLE(bundle_seq bigint, source_bundle_id bigint, lock_wait_ms bigint)',
+    returns: 'text',
     body: `
-#variable_conflict use_column
 DECLARE
   v_set text;
   v_head int8;
   v_floor int8;
   v_bundle int8;
+  v_lock_wait_ms int8;
 BEGIN${pinSettings('$5')}
   v_set:=${context.join('||')};
   SELECT s.head,s.floor INTO v_head,v_floor FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
-  IF NOT FOUND THEN RETURN; END IF;
-  lock_wait_ms:=(extract(epoch FROM clock_timestamp()-now())*1000)::int8;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  v_lock_wait_ms:=(extract(epoch FROM clock_timestamp()-now())*1000)::int8;
   SELECT ps.source_bundle_id INTO v_bundle FROM ${m.pushSession} ps LEFT JOIN ${m.source} c ON c.scope_pk=$1 AND c.source_id=$3
   WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=$7 AND ps.planned_row_count=$7
     AND ps.canonical_request_hash=$8 AND ps.row_layout=$9 AND ps.initialization_id IS NULL AND ps.expires_at>now()
     AND CASE c.state WHEN 'active' THEN c.kind='client' AND c.watermark+1=ps.source_bundle_id
-      WHEN 'retired' THEN false ELSE COALESCE(c.kind,'client')='client' AND ps.source_bundle_id=1 END
-    AND ${isBound(m, '$1', '$3', '$4')} FOR NO KEY UPDATE OF ps;
-  IF NOT FOUND THEN RETURN; END IF;
-  IF $12 AND $7<>(SELECT count(*) FROM ${m.pushRow} p LEFT JOIN LATERAL (SELECT r.version,r.deleted FROM ${m.rowState} r
-      WHERE r.scope_pk=$1 AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0) r ON true
-    WHERE p.scope_pk=$1 AND p.push_id=$6 AND ${accept}) THEN RETURN; END IF;
+      WHEN 'retired' THEN false ELSE COALESCE(c.kind,'client')='client' AND ps.source_bundle_id=1 END FOR NO KEY UPDATE OF ps;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  ${refuseUnbound(m, 'RETURN NULL;')}
+  IF $12 THEN
+    IF $7<>(SELECT count(*) FROM ${m.pushRow} p LEFT JOIN LATERAL (SELECT r.version,r.deleted FROM ${m.rowState} r
+        WHERE r.scope_pk=$1 AND r.table_id=p.table_id AND r.key_bytes=p.key_bytes OFFSET 0) r ON true
+      WHERE p.scope_pk=$1 AND p.push_id=$6 AND ${accept}) THEN RETURN NULL; END IF;
+  END IF;
   v_set:=${found.join('||')};
   SET CONSTRAINTS ALL DEFERRED;
-  bundle_seq:=v_head+1; source_bundle_id:=v_bundle;
-  RETURN NEXT;
+  RETURN concat_ws(',',v_head+1,v_bundle,v_lock_wait_ms);
 END`,
   };
 }
@@ -210,7 +222,9 @@ DECLARE
 BEGIN
   IF COALESCE($5,0)=0 THEN v_set:=${set(FOUND_SETTINGS.scopePk, `''`)}; RETURN false; END IF;
   IF $6 IS NULL OR $5>$20 OR $9>$21 OR $19>$22 THEN ${REFUSE_ONCE}; END IF;
-  ${refuseCaptured(m, '$1', '$13')}
+  IF $13 IS NOT NULL THEN
+    IF EXISTS (SELECT FROM ${m.capture} c WHERE c.scope_pk=$1 AND c.token=$13) THEN ${REFUSE}; END IF;
+  END IF;
   IF $15 IS NOT NULL OR $16 IS NOT NULL OR $18 THEN
     FOR v_done IN ${writeBundleSql(m)} LOOP
       RETURN true;
@@ -235,10 +249,6 @@ BEGIN
   RETURN true;
 END`,
   };
-}
-
-function refuseCaptured(m: MetadataNames, scopePk: string, captureToken: string): string {
-  return `IF EXISTS (SELECT FROM ${m.capture} c WHERE c.scope_pk=${scopePk} AND c.token=${captureToken}) THEN ${REFUSE}; END IF;`;
 }
 
 /**
@@ -266,16 +276,24 @@ function settleDraft(m: MetadataNames): FunctionDraft {
     body: `
 DECLARE
   v_set text;
+  v_kind "char";
+  v_columns text;
+  v_changes boolean;
+  v_captured boolean;
 BEGIN
   IF current_setting(${quoteLiteral(FOUND_SETTINGS.scopePk)},true)='' THEN
     IF ${actsWithoutRows(m)} THEN ${REFUSE_ONCE}; END IF;
     RETURN true;
   END IF;
-  IF (SELECT string_agg(a.attname::text,',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid=$1 AND a.attnum>0 AND NOT a.attisdropped)
-    IS DISTINCT FROM $2 THEN ${REFUSE}; END IF;
+  SELECT c.relkind,(SELECT string_agg(a.attname::text,',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid=$1 AND a.attnum>0 AND NOT a.attisdropped),
+    ${changesRows('c')},EXISTS (SELECT FROM ${m.capture} w WHERE w.scope_pk=$3 AND w.token=$4) INTO v_kind,v_columns,v_changes,v_captured
+  FROM pg_class c WHERE c.oid=$1;
+  IF v_columns IS DISTINCT FROM $2 THEN ${REFUSE}; END IF;
   IF $4 IS NULL THEN RETURN true; END IF;
-  ${refuseCaptured(m, '$3', '$4')}
-  IF EXISTS (SELECT FROM pg_class c WHERE c.oid=$1 AND (${changesRows('c')} OR c.relkind='p' AND EXISTS (${partition}))) THEN ${REFUSE}; END IF;
+  IF v_captured OR v_changes THEN ${REFUSE}; END IF;
+  IF v_kind='p' THEN
+    IF EXISTS (${partition}) THEN ${REFUSE}; END IF;
+  END IF;
   v_set:=${set(CONTEXT_SETTINGS.captureToken, `''`)};
   RETURN true;
 END`,

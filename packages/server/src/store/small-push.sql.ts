@@ -1,6 +1,6 @@
 /** Statements of small pushes: calls of the functions of `small-push-functions.sql.ts`. */
 import type { PgStatement } from '../ports/postgres.ts';
-import { bindNumbered } from '../rules/bound-statement.ts';
+import { bindNumbered, replaceParameters } from '../rules/bound-statement.ts';
 import type { BoundValue, SqlTerm } from '../rules/bound-statement.ts';
 import type { DirectPush } from '../rules/direct-push.ts';
 import { tableRef } from '../rules/render-sql.ts';
@@ -90,7 +90,7 @@ export interface SmallCommit {
 
 /**
  * Opens the bundle context, locks scope and session and finds out whether everything is as a commit wants it: bundle number, source bundle
- * id and milliseconds until the scope was locked, or no row where the case is not plain. The statements that follow find no rows then.
+ * id and milliseconds until the scope was locked, with commas, or NULL where the case is not plain. The statements that follow find no rows then.
  */
 export function beginSmallCommit(m: MetadataNames, actor: SmallPushActor, commit: SmallCommit): PgStatement {
   return callFunction(m, 'begin', [
@@ -157,7 +157,12 @@ export interface SmallCommitLimits {
  * {@link NOT_PLAIN_STATE} when anything but the push has touched a registered table, and above every limit.
  */
 export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStatement {
-  return bindNumbered(getEndText(m, end.tables), endValues(end, ['int8', end.rowCount], end.captureToken));
+  const { limits, tables } = end;
+  const [only] = tables;
+  const format = (): EndText => fillConstants(formatEnd(m, tables), endConstants(limits));
+  // Of the usual push, whose rows are all of one table, the text is made once.
+  const text = only === undefined || tables.length > 1 ? format() : keepText(only, m, 'end', limits, format);
+  return bindEnd(text, { ...endValues(end), 4: ['int8', end.rowCount], 5: ['uuid', end.captureToken] });
 }
 
 /**
@@ -165,55 +170,93 @@ export function endSmallCommit(m: MetadataNames, end: SmallCommitEnd): PgStateme
  * that is not there raises. Triggers run after it, so `settle` has to follow.
  */
 export function commitSmallDirectly(m: MetadataNames, end: SmallCommitEnd, push: DirectPush, hasSmallRows: boolean): PgStatement {
-  return bindNumbered(getDirectText(m, push, hasSmallRows), endValues(end, ['int8', foundBy('floor')], null));
-}
-
-/** `$4` means what it means to the statement whose parameters come first. */
-function endValues(end: SmallCommitEnd, fourth: BoundValue, captureToken: string | null): readonly BoundValue[] {
   const { limits } = end;
-  return [
-    ['int8', foundBy('scopePk')],
-    ['text', end.scopeId],
-    ['int8', foundBy('bundleSeq')],
-    fourth,
-    ['uuid', captureToken],
-    ['uuid', end.pushId],
-    ['text', end.sourceId],
-    ['int8', foundBy('sourceBundleId')],
-    ['text', end.canonicalRequestHash],
-    ['int8', limits.retainedBundlesPerScope],
-    ['int8', limits.retainedBundleAgeMs],
-    ['int8', limits.retainedBundleBytesPerScope],
-    ['int4', limits.retentionPruneBatchSize],
-    ['int8', limits.maxRowsPerBundle],
-    ['int8', limits.maxBytesPerBundle],
-    ['int8', limits.maxBytesPerSnapshotRow],
-  ];
-}
-
-/** Texts of pushes with rows of one table, by what else they depend on: operation and columns, of which few are taken. */
-const textsByTable = new WeakMap<TableDescription, Map<string, string>>();
-
-function keepText(table: TableDescription, name: string, format: () => string): string {
-  let texts = textsByTable.get(table);
-  if (texts === undefined) textsByTable.set(table, (texts = new Map<string, string>()));
-  let text = texts.get(name);
-  if (text === undefined) texts.set(name, (text = format()));
-  return text;
-}
-
-/** Of the usual push, whose rows are all of one table, the text is made once. */
-function getEndText(m: MetadataNames, tables: readonly TableDescription[]): string {
-  const [only] = tables;
-  const format = (): string => formatEnd(m, tables);
-  return only === undefined || tables.length > 1 ? format() : keepText(only, m.schema, format);
-}
-
-function getDirectText(m: MetadataNames, push: DirectPush, hasSmallRows: boolean): string {
   const [only] = push.groups;
-  const format = (): string => formatDirectEnd(m, push, hasSmallRows);
-  if (only === undefined || push.groups.length > 1) return format();
-  return keepText(only.table, `${m.schema} ${push.op} ${only.group.columnSet} ${String(hasSmallRows)}`, format);
+  const constants = { ...endConstants(limits), 4: foundBy('floor').sql, 5: 'NULL' };
+  const format = (): EndText => fillConstants(formatDirectEnd(m, push, hasSmallRows), constants);
+  const name = `${push.op} ${only?.group.columnSet ?? ''} ${String(hasSmallRows)}`;
+  const text = only === undefined || push.groups.length > 1 ? format() : keepText(only.table, m, name, limits, format);
+  return bindEnd(text, endValues(end));
+}
+
+/** Parameters of the statements that end a commit, by their numbers. `$4` and `$5` mean what they mean to the statement that comes first. */
+function endValues(end: SmallCommitEnd): Readonly<Record<number, BoundValue>> {
+  return {
+    2: ['text', end.scopeId],
+    6: ['uuid', end.pushId],
+    7: ['text', end.sourceId],
+    9: ['text', end.canonicalRequestHash],
+  };
+}
+
+/**
+ * What stands in place of the other parameters. PostgreSQL analyses and plans the arguments of every EXECUTE, so what is the same in each
+ * commit, or known to the session, is part of the text.
+ */
+function endConstants(limits: SmallCommitLimits): Readonly<Record<number, string>> {
+  const bound = (value: number | null): string => (value === null ? 'NULL' : String(value));
+  return {
+    1: foundBy('scopePk').sql,
+    3: foundBy('bundleSeq').sql,
+    8: foundBy('sourceBundleId').sql,
+    10: bound(limits.retainedBundlesPerScope),
+    11: bound(limits.retainedBundleAgeMs),
+    12: bound(limits.retainedBundleBytesPerScope),
+    13: bound(limits.retentionPruneBatchSize),
+    14: bound(limits.maxRowsPerBundle),
+    15: bound(limits.maxBytesPerBundle),
+    16: bound(limits.maxBytesPerSnapshotRow),
+  };
+}
+
+/** A text whose parameters are numbered anew, and which of the old ones each of them is. */
+interface EndText {
+  readonly text: string;
+  readonly parameters: readonly number[];
+}
+
+function fillConstants(text: string, constants: Readonly<Record<number, string>>): EndText {
+  const parameters: number[] = [];
+  const filled = replaceParameters(text, (number) => {
+    const constant = constants[number];
+    if (constant !== undefined) return constant;
+    if (!parameters.includes(number)) parameters.push(number);
+    return `$${String(parameters.indexOf(number) + 1)}`;
+  });
+  return { text: filled, parameters };
+}
+
+function bindEnd({ text, parameters }: EndText, values: Readonly<Record<number, BoundValue>>): PgStatement {
+  return bindNumbered(
+    text,
+    parameters.map((number) => {
+      const value = values[number];
+      if (value === undefined) throw new TypeError(`parameter ${String(number)} has no value`);
+      return value;
+    }),
+  );
+}
+
+/** Texts of one table by what else they depend on: operation, columns, of which few are taken, and limits, which a server never changes. */
+type TableTexts = Map<string, { readonly limits: SmallCommitLimits; readonly text: EndText }>;
+
+const textsByTable = new WeakMap<TableDescription, TableTexts>();
+
+function keepText(
+  table: TableDescription,
+  m: MetadataNames,
+  name: string,
+  limits: SmallCommitLimits,
+  format: () => EndText,
+): EndText {
+  let texts = textsByTable.get(table);
+  if (texts === undefined) textsByTable.set(table, (texts = new Map()));
+  const key = `${m.schema} ${name}`;
+  const kept = texts.get(key);
+  if (kept?.limits === limits) return kept.text;
+  const text = format();
+  texts.set(key, { limits, text });
+  return text;
 }
 
 /** `result r` as the end of a statement: `hash` is SQL and NULL where the bundle must not be written. */
@@ -253,7 +296,7 @@ function callFunction(m: MetadataNames, kind: SmallPushFunction, values: readonl
   let text = calls.get(name);
   if (text === undefined) {
     const parameters = values.map(([type], index) => `$${String(index + 1)}::${type}`).join(',');
-    text = kind === 'begin' ? `SELECT * FROM ${name}(${parameters})` : `SELECT ${name}(${parameters})`;
+    text = `SELECT ${name}(${parameters})`;
     calls.set(name, text);
   }
   return bindNumbered(text, values);
