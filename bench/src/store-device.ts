@@ -4,6 +4,7 @@
  */
 import type { StageFile } from '@oversync/client';
 import { createNodeSqliteDriver, type NodeSqliteDriver } from '@oversync/client/node-sqlite';
+import { formatFloat } from '@oversync/protocol';
 
 import { readSnapshotChunk } from '../../packages/client/src/http/snapshot-chunk.ts';
 import type { CheckedRow } from '../../packages/client/src/rules/incoming-row.ts';
@@ -178,7 +179,14 @@ export function checkedRows(rows: readonly BenchRow[]): CheckedRow[] {
     op: 'INSERT',
     rowVersion: 1n,
     payload: encodeWirePayload(row),
+    values: columnTexts(row),
   }));
+}
+
+/** In the order of the columns, as they are when a row has been read. */
+function columnTexts(row: BenchRow): CheckedRow['values'] {
+  const { id, name, country, admin1, lat, lng, rating, visited, note, updatedAt } = row;
+  return [id, name, country, admin1, null, lat, formatFloat(lng), String(rating), visited ? '1' : '0', note, updatedAt];
 }
 
 /** The bodies of the chunks of a snapshot. */

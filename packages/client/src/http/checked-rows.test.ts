@@ -9,11 +9,15 @@ import { bodyInPieces } from './test-bodies.ts';
 
 const { schema } = await openLocal(
   `CREATE TABLE items (id TEXT NOT NULL PRIMARY KEY, name TEXT, n INTEGER, r REAL, b BLOB, j TEXT);
-  CREATE TABLE files (id BLOB NOT NULL PRIMARY KEY, name TEXT)`,
+  CREATE TABLE files (id BLOB NOT NULL PRIMARY KEY, name TEXT, folder_id BLOB REFERENCES files(id));
+  CREATE TABLE pictures (id TEXT NOT NULL PRIMARY KEY, b BLOB);
+  CREATE TABLE facts (name TEXT, n INTEGER, id TEXT NOT NULL PRIMARY KEY, r REAL)`,
   {
     tables: [
       { tableName: 'items', syncKeyColumnName: 'id', jsonColumns: ['j'] },
       { tableName: 'files', syncKeyColumnName: 'id' },
+      { tableName: 'pictures', syncKeyColumnName: 'id' },
+      { tableName: 'facts', syncKeyColumnName: 'id' },
     ],
   },
 );
@@ -29,15 +33,32 @@ function outcome(read: () => CheckedRow | 'unread'): Outcome {
   }
 }
 
+/** What the values of a payload have to be. */
+function valuesOf({ table, payload }: CheckedRow): readonly unknown[] {
+  const parsed: unknown = JSON.parse(payload ?? '{}');
+  const members = new Map<string, unknown>(Object.entries(parsed ?? {}));
+  return (schema.tablesByName.get(table)?.columns ?? []).map(({ wireName }) => {
+    const value = members.get(wireName);
+    return typeof value === 'boolean' ? String(value) : value;
+  });
+}
+
 /** Reads rows in place where that is possible, as they stand in one body. */
-function readAll(rows: readonly string[]): { readonly outcomes: readonly Outcome[]; readonly scanned: number } {
+function readAll(rows: readonly string[]): {
+  readonly outcomes: readonly Outcome[];
+  readonly scanned: number;
+  readonly valued: number;
+} {
   const reader = new CheckedRowReader(schema, 'bundle');
   const body = rows.join(',');
-  let [start, scanned] = [0, 0];
+  let [start, scanned, valued] = [0, 0, 0];
   const outcomes = rows.map((text): Outcome => {
     let found: CheckedRow | 'unread' = 'unread';
     const end = reader.scan(body, start, (row) => {
-      found = row;
+      const { values, ...others } = row;
+      if (values !== undefined) expect(values).toEqual(valuesOf(row));
+      if (values !== undefined) valued += 1;
+      found = others;
     });
     if (end >= 0) scanned += 1;
     const read = end >= 0 ? outcome(() => found) : outcome(() => reader.read(text));
@@ -45,7 +66,7 @@ function readAll(rows: readonly string[]): { readonly outcomes: readonly Outcome
     start += text.length + 1;
     return read;
   });
-  return { outcomes, scanned };
+  return { outcomes, scanned, valued };
 }
 
 /** The outcome of each row when nothing is known of any other. */
@@ -87,11 +108,39 @@ const item = fc
 const plain = fc
   .record({ id: fc.stringMatching(/^[a-z]{1,5}$/), name: text, n: fc.integer().map(String), r: fc.constantFrom('1.5', '-2') })
   .map((row) => ({ table: 'items', key: row.id, payload: { ...row, b: 'AQ==', j: { a: [1, row.name] } } }));
-const file = fc.uuid().map((id) => ({ table: 'files', key: id, payload: { id, name: 'f' } }));
+const file = fc.tuple(fc.uuid(), fc.option(fc.oneof(fc.uuid(), scalar))).map(([id, folder]) => ({
+  table: 'files',
+  key: id,
+  payload: { id, name: 'f', folder_id: folder },
+}));
+const picture = fc
+  .tuple(fc.stringMatching(/^[a-z]{1,5}$/), fc.oneof(fc.base64String(), scalar))
+  .map(([id, b]) => ({ table: 'pictures', key: id, payload: { id, b } }));
+const fact = fc
+  .record({
+    id: fc.oneof({ weight: 20, arbitrary: fc.stringMatching(/^[a-z]{1,5}$/) }, { weight: 1, arbitrary: text }),
+    name: fc.oneof({ weight: 20, arbitrary: text }, { weight: 1, arbitrary: json }),
+    n: fc.oneof(
+      { weight: 20, arbitrary: fc.maxSafeInteger().map(String) },
+      { weight: 2, arbitrary: scalar },
+      { weight: 1, arbitrary: json },
+    ),
+    r: fc.oneof(
+      { weight: 20, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }).map(String) },
+      { weight: 1, arbitrary: json },
+    ),
+  })
+  .map((payload) => ({ table: 'facts', key: payload.id, payload }));
 
 const row = fc
   .tuple(
-    fc.oneof({ weight: 1, arbitrary: item }, { weight: 4, arbitrary: plain }, { weight: 2, arbitrary: file }),
+    fc.oneof(
+      { weight: 1, arbitrary: item },
+      { weight: 5, arbitrary: plain },
+      { weight: 2, arbitrary: file },
+      { weight: 2, arbitrary: picture },
+      { weight: 6, arbitrary: fact },
+    ),
     fc.constantFrom('INSERT', 'UPDATE'),
     fc.constantFrom(1, 1, 2, 7, 7, 12, 345, 0),
     fc.constantFrom(false, false, false, false, false, true),
@@ -103,19 +152,24 @@ const row = fc
 
 describe('rows read in place', () => {
   it('are the rows, or the errors, that reading each of them exactly gives', () => {
-    let scanned = 0;
-    const property = fc.property(fc.array(row, { minLength: 4, maxLength: 12 }), (rows) => {
+    let [scanned, valued] = [0, 0];
+    const property = fc.property(fc.array(row, { minLength: 6, maxLength: 16 }), (rows) => {
       const read = readAll(rows);
       scanned += read.scanned;
+      valued += read.valued;
       expect(read.outcomes).toEqual(exact(rows));
     });
     fc.assert(property, { numRuns: 800 });
     expect(scanned).toBeGreaterThan(1000);
+    expect(valued).toBeGreaterThan(300);
   });
 
-  it('a character changed anywhere gives the same outcome both ways', () => {
+  it.each([
+    ['items', '"n":"12","r":"1.5","b":null,"j":{"k":[1]}'],
+    ['facts', '"n":true,"r":"-1.5"'],
+  ])('a character changed anywhere in a row of %s gives the same outcome both ways', (table, members) => {
     const good = (id: string) =>
-      `{"schema":"main","table":"items","key":{"id":"${id}"},"op":"INSERT","row_version":7,"payload":{"id":"${id}","name":"x\\n","n":"12","r":"1.5","b":null,"j":{"k":[1]}}}`;
+      `{"schema":"main","table":"${table}","key":{"id":"${id}"},"op":"INSERT","row_version":7,"payload":{"id":"${id}","name":"x\\n",${members}}}`;
     const [before, after] = [good('a'), good('b')];
     for (let at = 0; at < after.length; at += 1) {
       for (const other of ['', '"', '\\', '}', '0', ' ', '\u0001']) {

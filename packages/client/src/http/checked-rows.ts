@@ -2,8 +2,10 @@ import { isTextKey, isUuidKey } from '@oversync/protocol';
 
 import { checkIncomingRow } from '../rules/check-incoming.ts';
 import { hexFromUuid } from '../rules/hex.ts';
-import type { CheckedRow } from '../rules/incoming-row.ts';
+import type { CheckedRow, ColumnText } from '../rules/incoming-row.ts';
 import type { LocalColumn, LocalSchema, LocalTable } from '../rules/local-schema.ts';
+import { hasColumnTexts } from '../rules/column-text-sql.ts';
+import { RowPattern } from './row-pattern.ts';
 import { RowTextReader } from './row-text.ts';
 import type { RowTemplate } from './row-text.ts';
 import { columnValueEnd, ScannedText } from './value-scan.ts';
@@ -19,11 +21,17 @@ const DIGIT_9 = 0x39;
 /** Digits of a version that fits 64 bits whatever they are. */
 const VERSION_DIGITS_MAX = 15;
 
+type TakeRow = (row: CheckedRow, start: number, end: number) => void;
+
 /** How rows of one table and operation are spelled, as learned from one that was read exactly. */
 interface RowPlan extends RowTemplate {
   readonly table: LocalTable;
   /** What `key_json` begins with. The head ends with the same text. */
   readonly keyPrefix: string;
+  /** `null` where members have to be read one by one. */
+  readonly pattern: RowPattern | null;
+  /** See `CheckedRow.values`. */
+  readonly hasValues: boolean;
   readonly members: readonly { readonly label: string; readonly column: LocalColumn | null }[];
 }
 
@@ -41,7 +49,7 @@ export class CheckedRowReader {
   #scanned = new ScannedText('');
   #isClean = true;
   #position = 0;
-  #versionText = '1,';
+  #versionText = '1';
   #version = 1n;
 
   constructor(schema: LocalSchema, kind: 'snapshot' | 'bundle') {
@@ -58,21 +66,50 @@ export class CheckedRowReader {
   }
 
   /** The row that starts at `start`, if it looks like one before and all of it is there; `take` gets it. Index after it, else −1. */
-  scan(text: string, start: number, take: (row: CheckedRow, start: number, end: number) => void): number {
-    this.#enter(text, start);
-    if (!this.#isClean) return -1;
+  scan(text: string, start: number, take: TakeRow): number {
     for (let index = 0; index < this.#plans.length; index += 1) {
       const plan = this.#plans[index];
       if (plan === undefined || !text.startsWith(plan.head, start)) continue;
-      const end = this.#scanPlan(plan, start, take);
-      if (end < 0) {
-        this.#scanned.rewind(start);
-        continue;
-      }
+      const end =
+        plan.pattern === null ? this.#scanMembers(plan, start, text, take) : this.#match(plan, plan.pattern, start, text, take);
+      if (end < 0) continue;
       if (index > 0) this.#plans = [plan, ...this.#plans.filter((other) => other !== plan)];
       return end;
     }
     return -1;
+  }
+
+  #match(plan: RowPlan, pattern: RowPattern, start: number, text: string, take: TakeRow): number {
+    const row = pattern.match(text, start);
+    if (row === null) return -1;
+    const keyStart = start + plan.head.length;
+    const keyEnd = keyStart + row.key.length + 2;
+    const keyJson = keyJsonAt(plan, text, keyStart, keyEnd);
+    if (keyJson === null) return -1;
+    const payloadStart = keyEnd + plan.middle.length + row.version.length + plan.tail.length;
+    this.#setVersion(row.version);
+    const payload = text.slice(payloadStart, row.end - 1);
+    take(this.#row(plan, keyJson, payload, plan.hasValues ? row.values : undefined), start, row.end);
+    return row.end;
+  }
+
+  #row(plan: RowPlan, keyJson: string, payload: string, values?: readonly ColumnText[]): CheckedRow {
+    const { op } = plan.row;
+    return { schema: this.#schema.name, table: plan.table.wireName, keyJson, op, rowVersion: this.#version, payload, values };
+  }
+
+  /** Rows of one body often share it. */
+  #setVersion(text: string): void {
+    if (text === this.#versionText) return;
+    this.#versionText = text;
+    this.#version = BigInt(text);
+  }
+
+  #scanMembers(plan: RowPlan, start: number, text: string, take: TakeRow): number {
+    this.#enter(text, start);
+    const end = this.#isClean ? this.#scanPlan(plan, start, take) : -1;
+    if (end < 0) this.#scanned.rewind(start);
+    return end;
   }
 
   #enter(text: string, start: number): void {
@@ -83,7 +120,7 @@ export class CheckedRowReader {
     this.#position = start;
   }
 
-  #scanPlan(plan: RowPlan, start: number, take: (row: CheckedRow, start: number, end: number) => void): number {
+  #scanPlan(plan: RowPlan, start: number, take: TakeRow): number {
     const { text } = this.#scanned;
     const keyStart = start + plan.head.length;
     const keyEnd = this.#scanned.stringEnd(keyStart);
@@ -95,28 +132,18 @@ export class CheckedRowReader {
     if (payloadEnd < 0 || text.charCodeAt(payloadEnd) !== BRACE_CLOSE) return -1;
     const keyJson = keyJsonAt(plan, text, keyStart, keyEnd);
     if (keyJson === null) return -1;
-    const row = {
-      schema: this.#schema.name,
-      table: plan.table.wireName,
-      keyJson,
-      op: plan.row.op,
-      rowVersion: this.#version,
-      payload: text.slice(payloadStart, payloadEnd),
-    };
-    take(row, start, payloadEnd + 1);
+    take(this.#row(plan, keyJson, text.slice(payloadStart, payloadEnd)), start, payloadEnd + 1);
     return payloadEnd + 1;
   }
 
-  /** Index after the version, −1 for one that is long or not an integer above 0. Rows of one body often share it. */
+  /** Index after the version, −1 for one that is long or not an integer above 0. */
   #scanVersion(start: number): number {
     const { text } = this.#scanned;
-    if (text.startsWith(this.#versionText, start)) return start + this.#versionText.length - 1;
     let end = start;
     while (text.charCodeAt(end) >= DIGIT_0 && text.charCodeAt(end) <= DIGIT_9) end += 1;
     if (end === start || end - start > VERSION_DIGITS_MAX || text.charCodeAt(start) === DIGIT_0) return -1;
     if (text.charCodeAt(end) !== COMMA) return -1;
-    this.#versionText = text.slice(start, end + 1);
-    this.#version = BigInt(text.slice(start, end));
+    this.#setVersion(text.slice(start, end));
     return end;
   }
 
@@ -151,7 +178,8 @@ function planOf(schema: LocalSchema, template: RowTemplate): RowPlan | null {
     label: `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`,
     column: columns.get(name) ?? null,
   }));
-  return { ...template, table, keyPrefix, members };
+  const pattern = RowPattern.of(table, template);
+  return { ...template, table, keyPrefix, pattern, members, hasValues: hasColumnTexts(table) };
 }
 
 /** `key_json` of the key that stands between the positions, quotes included: the text of the body where capture writes the same. */

@@ -20,6 +20,11 @@ const row = (id: string, extra = ''): string =>
 const bundle = (seq: number, ...rows: readonly string[]): string =>
   `{"bundle_seq":${seq},"source_id":"peer","source_bundle_id":${seq},"row_count":9,"bundle_hash":"h","rows":[${rows.join(',')}]}`;
 
+/** A row has its values only where it was read in place. */
+function withoutValues({ rows }: Extract<PullPagePart, { readonly rows: unknown }>): readonly unknown[] {
+  return rows.map((row) => ({ ...row, values: undefined }));
+}
+
 async function partsOf(text: string, size = 7, used = bounds): Promise<readonly PullPagePart[]> {
   const parts: PullPagePart[] = [];
   for await (const part of readPullPage(bodyInPieces(text, size), schema, used)) parts.push(part);
@@ -57,8 +62,10 @@ describe('reading a pull page', () => {
 
   it('gives the same parts however the text is cut', async () => {
     const page = `{ "stable_bundle_seq" : 5 , "bundles" : [ ${bundle(3, row('a\\"}]'), row('é😀'))} , ${bundle(5)} ] , "has_more" : false }`;
-    const whole = await partsOf(page, page.length);
-    for (let size = 1; size < 40; size += 1) expect(await partsOf(page, size)).toEqual(whole);
+    const plain = (parts: readonly PullPagePart[]) =>
+      parts.map((part) => ('rows' in part ? { ...part, rows: withoutValues(part) } : part));
+    const whole = plain(await partsOf(page, page.length));
+    for (let size = 1; size < 40; size += 1) expect(plain(await partsOf(page, size))).toEqual(whole);
   });
 
   it.each([

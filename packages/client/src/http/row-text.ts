@@ -70,6 +70,7 @@ export class RowTextReader {
     const template = this.#template;
     if (template === null || !text.startsWith(template.head)) return null;
     const keyStart = template.head.length;
+    if (text.charCodeAt(keyStart) !== 0x22) return null;
     const keyEnd = stringEnd(text, keyStart);
     if (keyEnd < 0 || !text.startsWith(template.middle, keyEnd)) return null;
     const versionStart = keyEnd + template.middle.length;

@@ -116,7 +116,7 @@ function isPlainInteger(text: string, start: number, end: number): boolean {
 }
 
 /** A decimal of few digits without exponent is what JavaScript writes for its own binary64, so it needs no number to be compared with. */
-function isPlainDecimal(text: string, start: number, end: number): boolean {
+export function isPlainDecimal(text: string, start: number, end: number): boolean {
   const first = text.charCodeAt(start) === MINUS ? start + 1 : start;
   if (end - first > EXACT_DIGITS_MAX) return false;
   const point = digitsEnd(text, first, end);
@@ -128,7 +128,8 @@ function isPlainDecimal(text: string, start: number, end: number): boolean {
   return !hasZero || end - point - 2 <= FRACTION_ZEROS_MAX || !text.startsWith('000000', point + 1);
 }
 
-function isCanonicalFloat(text: string): boolean {
+/** A number as JavaScript writes it. */
+export function isCanonicalFloat(text: string): boolean {
   return String(Number(text)) === text && text !== 'NaN' && !text.endsWith('Infinity');
 }
 

@@ -24,4 +24,15 @@ export interface CheckedRow {
   readonly op: 'INSERT' | 'UPDATE' | 'DELETE';
   readonly rowVersion: bigint;
   readonly payload: string | null;
+  /**
+   * The values of the payload in the order of the columns, where they were at hand and say all that the payload says: no member without
+   * a column, no BLOB, no nested JSON. They can be bound as they are, so that SQLite need not parse the payload once more.
+   */
+  readonly values?: readonly ColumnText[] | undefined;
 }
+
+/**
+ * A value as a received payload spells it: text without its quotes and escapes, the digits of a number, `true` or `false` for a boolean,
+ * a UUID with dashes, `null` for a JSON `null`.
+ */
+export type ColumnText = string | null;

@@ -1,4 +1,5 @@
 import type { SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
+import { columnTextNames, columnTextValuesSql } from '../rules/column-text-sql.ts';
 import { hexPayload } from '../rules/hex-payload.ts';
 import type { CheckedRow } from '../rules/incoming-row.ts';
 import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
@@ -28,10 +29,8 @@ export async function writeDirectly(
   const written: PageTable[] = [];
   for (const [table, own] of inTableOrder(schema, rows)) {
     const before = await totalChanges(tx);
-    await tx.runMany(
-      upsertValuesSql(schema, table),
-      own.map((row) => [row.keyJson, row.rowVersion, sqlPayload(table, row)]),
-    );
+    const upserts = upsertsOf(schema, table, own);
+    await tx.runMany(upserts.sql, upserts.values);
     await tx.runMany(
       saveStateValuesSql(schema, table),
       own.map((row) => [row.keyJson, row.rowVersion]),
@@ -39,6 +38,21 @@ export async function writeDirectly(
     if ((await totalChanges(tx)) > before) written.push(writtenTable(table));
   }
   return written;
+}
+
+/** The upsert of these rows: of values where all rows have them, which spares SQLite the reading of the payloads. */
+function upsertsOf(schema: LocalSchema, table: LocalTable, rows: readonly CheckedRow[]): Upserts {
+  const values = rows.flatMap((row) => (row.values === undefined ? [] : [[row.keyJson, row.rowVersion, ...row.values]]));
+  if (values.length === rows.length) return { sql: upsertTextsSql(schema, table), values };
+  return {
+    sql: upsertPayloadsSql(schema, table),
+    values: rows.map((row) => [row.keyJson, row.rowVersion, sqlPayload(table, row)]),
+  };
+}
+
+interface Upserts {
+  readonly sql: string;
+  readonly values: readonly (readonly SqlValue[])[];
 }
 
 /** The same for a staged bundle, which is never held in memory. */
@@ -93,26 +107,49 @@ async function totalChanges(tx: SqliteTx): Promise<number> {
 }
 
 /** Key, version, payload of one row; drivers may repeat the list of places. */
-function upsertValuesSql(schema: LocalSchema, table: LocalTable): string {
-  return upsertSql(schema, table, 'WITH p(key_json, row_version, payload) AS (VALUES (?, ?, ?))', 'p', '');
+function upsertPayloadsSql(schema: LocalSchema, table: LocalTable): string {
+  const values = wireValuesSql(table, 'p.payload');
+  return upsertSql(schema, table, { rows: placesSql(['payload']), values, from: 'p WHERE' });
+}
+
+/** Key, version, values of one row. */
+function upsertTextsSql(schema: LocalSchema, table: LocalTable): string {
+  const values = columnTextValuesSql(table, 'p');
+  return upsertSql(schema, table, { rows: placesSql(columnTextNames(table)), values, from: 'p WHERE' });
 }
 
 /** Bundle sequence. */
 function upsertStagedSql(schema: LocalSchema, table: LocalTable): string {
-  return upsertSql(schema, table, '', STAGED_ROWS, `${ofTable(table)} AND`, 'ORDER BY p.row_ordinal');
+  const values = wireValuesSql(table, 'p.payload');
+  const from = `${STAGED_ROWS} WHERE ${ofTable(table)} AND`;
+  return upsertSql(schema, table, { rows: '', values, from, order: 'ORDER BY p.row_ordinal' });
 }
 
-function upsertSql(schema: LocalSchema, table: LocalTable, rows: string, from: string, where: string, order = ''): string {
+/** Parameters as a table `p`. */
+function placesSql(columns: readonly string[]): string {
+  const names = ['key_json', 'row_version', ...columns];
+  return `WITH p(${names.join(', ')}) AS (VALUES (${names.map(() => '?').join(', ')}))`;
+}
+
+interface UpsertSource {
+  readonly rows: string;
+  readonly values: string;
+  /** Ends where a condition may follow. */
+  readonly from: string;
+  readonly order?: string;
+}
+
+function upsertSql(schema: LocalSchema, table: LocalTable, { rows, values, from, order = '' }: UpsertSource): string {
   return `
-${insertIntoSql(table)} ${rows} SELECT ${wireValuesSql(table, 'p.payload')} FROM ${from}
-WHERE ${where} NOT EXISTS (SELECT 1 FROM _sync_row_state s WHERE s.schema_name = ${quoteLiteral(schema.name)}
-  AND s.table_name = ${quoteLiteral(table.wireName)} AND s.key_json = p.key_json AND s.row_version >= p.row_version) ${order}
+${insertIntoSql(table)} ${rows} SELECT ${values} FROM ${from} NOT EXISTS (
+  SELECT 1 FROM _sync_row_state s WHERE s.schema_name = ${quoteLiteral(schema.name)} AND s.table_name = ${quoteLiteral(table.wireName)}
+    AND s.key_json = p.key_json AND s.row_version >= p.row_version) ${order}
 ${upsertClauseSql(table)}`;
 }
 
 /** Key, version of one row. */
 function saveStateValuesSql(schema: LocalSchema, table: LocalTable): string {
-  return saveStateSql(schema, table, 'WITH p(key_json, row_version) AS (VALUES (?, ?))', 'p', 'true');
+  return saveStateSql(schema, table, placesSql([]), 'p', 'true');
 }
 
 /** Bundle sequence. */

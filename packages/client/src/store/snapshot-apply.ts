@@ -21,12 +21,13 @@ import { QuarantineLog } from './set-aside.ts';
 import { withReferenceIndexes } from './reference-indexes.ts';
 import { withoutCaptureTriggers } from './silent-triggers.ts';
 import { clearSnapshotStage } from './snapshot-stage.ts';
-import { stagedRowsSql } from './stage-file.sql.ts';
 import { loadCompletedStage } from './stage-file.ts';
 import type { CompletedStage, StagedFacts, StagePlace } from './stage-file.ts';
 import {
+  byteLengthSql,
   checkNotAborted,
   keepIntentRows,
+  largestInFile,
   loadStagedTables,
   refusingDoubleKeys,
   unstagePage,
@@ -121,28 +122,15 @@ async function checkStage(tx: SqliteTx, schema: LocalSchema, input: SnapshotAppl
   const staged = place === 'file' ? await loadCompletedStage(tx, session.snapshotId) : await measureStage(tx, schema, session);
   if (staged?.rowCount !== session.rowCount) throw gateFailed('stage_incomplete');
   if (staged.payloadBytesMax <= page.bytesMax) return;
+  // The file only knows what no payload exceeds.
   const required = place === 'file' ? await largestInFile(tx, schema) : staged.payloadBytesMax;
   if (required <= page.bytesMax) return;
   throw new SyncError('snapshot_row_too_large', { operation: 'rebuild', details: { limit: page.bytesMax, required } });
 }
 
-function payloadSize(schema: LocalSchema): string {
-  return schema.features.hasOctetLength ? 'octet_length(payload)' : 'length(CAST(payload AS BLOB))';
-}
-
-/** The file only knows what no payload exceeds. */
-async function largestInFile(tx: SqliteTx, schema: LocalSchema): Promise<number> {
-  let largest = 0;
-  for (const { order } of schema.tables) {
-    const sql = `SELECT COALESCE(MAX(${payloadSize(schema)}), 0) FROM ${stagedRowsSql(order)}`;
-    largest = Math.max(largest, countColumn(onlyRow(await tx.all(sql)), 0));
-  }
-  return largest;
-}
-
 /** Both in one reading of the stage. */
 async function measureStage(tx: SqliteTx, schema: LocalSchema, { snapshotId }: StagedFacts): Promise<CompletedStage> {
-  const sql = `SELECT CAST(count(*) AS TEXT), COALESCE(MAX(${payloadSize(schema)}), 0) FROM _sync_snapshot_stage WHERE +snapshot_id = ?`;
+  const sql = `SELECT CAST(count(*) AS TEXT), COALESCE(MAX(${byteLengthSql(schema, 'payload')}), 0) FROM _sync_snapshot_stage WHERE +snapshot_id = ?`;
   const row = onlyRow(await tx.all(sql, [snapshotId]));
   return { rowCount: bigintColumn(row, 0), payloadBytesMax: countColumn(row, 1) };
 }

@@ -10,6 +10,7 @@ import {
   STAGED_NAMES,
   STAGE_SETTINGS,
   createStageSql,
+  stagedTableText,
 } from './stage-file.sql.ts';
 
 /** Where a snapshot is staged: in `_sync_snapshot_stage`, or in a file of its own. */
@@ -58,7 +59,7 @@ export async function openStageFile(
     await attach(driver, file);
     const completed = await loadCompletedStage(driver, facts.snapshotId);
     const names = (await driver.all(STAGED_NAMES)).map((row) => textColumn(row, 0));
-    const isSame = names.join() === schema.tables.map((table) => table.wireName).join();
+    const isSame = names.join() === schema.tables.map(stagedTableText).join();
     if (completed?.rowCount === facts.rowCount && isSame) return true;
   } catch {
     // A file that cannot be read is as good as none.

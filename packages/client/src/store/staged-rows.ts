@@ -2,16 +2,17 @@ import { SyncError } from '@oversync/protocol';
 
 import type { SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import { isConstraintFault } from '../ports/sqlite-fault.ts';
+import { columnTextKeySql, columnTextPayloadSql, columnTextValuesSql, hasColumnTexts } from '../rules/column-text-sql.ts';
 import type { LocalSchema, LocalTable } from '../rules/local-schema.ts';
 import { insertIntoSql, needsHexPayload, wireValuesSql } from '../rules/wire-sql.ts';
 import { countColumn, onlyRow, textColumn } from './columns.ts';
 import { fillSqlPayloads, PAGE_PAYLOAD } from './page.ts';
-import { stagedRowsSql } from './stage-file.sql.ts';
+import { stagedRowsSql, stagedValuesSql } from './stage-file.sql.ts';
 import type { StagePlace } from './stage-file.ts';
 import type { SnapshotApplyInput } from './store-types.ts';
 
-/** The staged rows of one table: a range of rowids, which rise with the ordinals of the snapshot. */
-export interface StagedTable {
+/** Staged rows of one table and form: a range of rowids, which rise with the ordinals of the snapshot. */
+export interface StagedTable extends StagedForm {
   readonly table: LocalTable;
   /** With the alias `p`. */
   readonly from: string;
@@ -20,6 +21,27 @@ export interface StagedTable {
   readonly params: readonly SqlValue[];
   readonly first: number;
   readonly last: number;
+}
+
+/** How the rows are kept, as expressions over them. */
+interface StagedForm {
+  readonly keyJson: string;
+  readonly payload: string;
+  /** The values of the table's columns; `null` where the payloads have to be rewritten first. */
+  readonly values: string | null;
+}
+
+function payloadForm(table: LocalTable): StagedForm {
+  const values = needsHexPayload(table) ? null : wireValuesSql(table, 'p.payload');
+  return { keyJson: 'p.key_json', payload: 'p.payload', values };
+}
+
+function valuesForm(table: LocalTable): StagedForm {
+  return {
+    keyJson: columnTextKeySql(table, 'p'),
+    payload: columnTextPayloadSql(table, 'p'),
+    values: columnTextValuesSql(table, 'p'),
+  };
 }
 
 /** What is staged, in table order. In the database the tables are found in the index of the keys. */
@@ -34,12 +56,32 @@ export async function loadStagedTables(
 
 async function tablesOfFile(tx: SqliteTx, schema: LocalSchema): Promise<readonly StagedTable[]> {
   const tables: StagedTable[] = [];
-  for (const table of schema.tables) {
-    const rows = stagedRowsSql(table.order);
+  for (const { table, rows, form } of schema.tables.flatMap(formsInFile)) {
     const [last] = onlyRow(await tx.all(`SELECT COALESCE(MAX(rowid), 0) FROM ${rows}`));
-    tables.push({ table, from: `${rows} p`, where: '', params: [], first: 1, last: Number(last) });
+    tables.push({ table, ...form, from: `${rows} p`, where: '', params: [], first: 1, last: Number(last) });
   }
   return tables.filter(({ last }) => last > 0);
+}
+
+function formsInFile(table: LocalTable): { readonly table: LocalTable; readonly rows: string; readonly form: StagedForm }[] {
+  const payloads = { table, rows: stagedRowsSql(table.order), form: payloadForm(table) };
+  if (!hasColumnTexts(table)) return [payloads];
+  return [payloads, { table, rows: stagedValuesSql(table.order), form: valuesForm(table) }];
+}
+
+/** Bytes of the largest payload in the file. */
+export async function largestInFile(tx: SqliteTx, schema: LocalSchema): Promise<number> {
+  let largest = 0;
+  for (const { rows, form } of schema.tables.flatMap(formsInFile)) {
+    const sql = `SELECT COALESCE(MAX(${byteLengthSql(schema, form.payload)}), 0) FROM ${rows} p`;
+    largest = Math.max(largest, countColumn(onlyRow(await tx.all(sql)), 0));
+  }
+  return largest;
+}
+
+/** Bytes of a text. */
+export function byteLengthSql({ features }: LocalSchema, text: string): string {
+  return features.hasOctetLength ? `octet_length(${text})` : `length(CAST(${text} AS BLOB))`;
 }
 
 async function tablesOfDatabase(tx: SqliteTx, schema: LocalSchema, snapshotId: string): Promise<readonly StagedTable[]> {
@@ -49,7 +91,8 @@ async function tablesOfDatabase(tx: SqliteTx, schema: LocalSchema, snapshotId: s
     if (row === undefined) return [];
     const where = '+p.snapshot_id = ? AND +p.table_name = ? AND ';
     const params = [snapshotId, table.wireName];
-    return [{ table, from: '_sync_snapshot_stage p', where, params, first: countColumn(row, 1), last: countColumn(row, 2) }];
+    const range = { first: countColumn(row, 1), last: countColumn(row, 2) };
+    return [{ table, ...payloadForm(table), from: '_sync_snapshot_stage p', where, params, ...range }];
   });
 }
 
@@ -62,9 +105,10 @@ export async function writeStagedPage(
   end: number,
 ): Promise<number> {
   const range = [...staged.params, BigInt(start), BigInt(end)];
-  const written = needsHexPayload(staged.table)
-    ? await writeHexPage(tx, schema, staged, range)
-    : (await tx.run(insertStagedSql(staged), range)).changes;
+  const written =
+    staged.values === null
+      ? await writeHexPage(tx, schema, staged, range)
+      : (await tx.run(insertStagedSql(staged, staged.values), range)).changes;
   await tx.run(saveStateSql(staged), [schema.name, staged.table.wireName, ...range]);
   return written;
 }
@@ -93,7 +137,8 @@ export async function refusingDoubleKeys<R>(tx: SqliteTx, staged: StagedTable, w
     return await work();
   } catch (error) {
     if (!isConstraintFault(error) || error.kind !== 'unique' || staged.where !== '') throw error;
-    const [row] = await tx.all(`SELECT 1 FROM ${staged.from} GROUP BY p.key_json HAVING count(*) > 1 LIMIT 1`);
+    const keys = formsInFile(staged.table).map(({ rows, form }) => `SELECT ${form.keyJson} AS key_json FROM ${rows} p`);
+    const [row] = await tx.all(`SELECT 1 FROM (${keys.join(' UNION ALL ')}) GROUP BY key_json HAVING count(*) > 1 LIMIT 1`);
     if (row === undefined) throw error;
     throw new SyncError('protocol_violation', { operation: 'rebuild', details: { reason: 'identity' }, cause: error });
   }
@@ -106,15 +151,15 @@ export async function unstagePage(tx: SqliteTx, staged: StagedTable, start: numb
 
 const RANGE = 'p.rowid BETWEEN ? AND ?';
 
-function insertStagedSql({ table, from, where }: StagedTable): string {
-  return `${insertIntoSql(table)} SELECT ${wireValuesSql(table, 'p.payload')} FROM ${from} WHERE ${where}${RANGE} ORDER BY p.rowid`;
+function insertStagedSql({ table, from, where }: StagedTable, values: string): string {
+  return `${insertIntoSql(table)} SELECT ${values} FROM ${from} WHERE ${where}${RANGE} ORDER BY p.rowid`;
 }
 
 /** Schema, table, range. The time is that of the statement: worked out once, not per row. */
-function saveStateSql({ from, where }: StagedTable): string {
+function saveStateSql({ keyJson, from, where }: StagedTable): string {
   return `
 INSERT INTO _sync_row_state(schema_name, table_name, key_json, row_version, updated_at)
-SELECT ?, ?, p.key_json, p.row_version, (SELECT strftime('%Y-%m-%dT%H:%M:%fZ','now')) FROM ${from} WHERE ${where}${RANGE} ORDER BY p.rowid`;
+SELECT ?, ?, ${keyJson}, p.row_version, (SELECT strftime('%Y-%m-%dT%H:%M:%fZ','now')) FROM ${from} WHERE ${where}${RANGE} ORDER BY p.rowid`;
 }
 
 /** Table, range. */
@@ -125,11 +170,11 @@ SELECT p.rowid, ?, p.key_json, 'INSERT', p.row_version, p.payload FROM ${from} W
 }
 
 /** Table, range, table. */
-function keepIntentRowsSql({ from, where }: StagedTable): string {
+function keepIntentRowsSql({ keyJson, payload, from, where }: StagedTable): string {
   return `
 INSERT INTO _oversync_work._oversync_intent_rows(table_name, key_json, row_version, payload)
-SELECT ?, p.key_json, p.row_version, p.payload FROM ${from} WHERE ${where}${RANGE}
-  AND EXISTS (SELECT 1 FROM _oversync_work._oversync_intents i WHERE i.table_name = ? AND i.key_json = p.key_json)`;
+SELECT ?, ${keyJson}, p.row_version, ${payload} FROM ${from} WHERE ${where}${RANGE}
+  AND EXISTS (SELECT 1 FROM _oversync_work._oversync_intents i WHERE i.table_name = ? AND i.key_json = ${keyJson})`;
 }
 
 /** Table, first and last rowid. */
