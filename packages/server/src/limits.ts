@@ -171,6 +171,9 @@ export const SMALL_CHUNK_ROWS_MAX = 200;
 /** UTF-16 units of canonical text; a larger chunk goes through COPY whatever its row count, so that no statement text is huge. */
 export const SMALL_CHUNK_LENGTH_MAX = 1_048_576;
 
+/** Bytes; a body up to this size is parsed at once, as most such chunks are small. Any other is read in place where it can be. */
+export const PARSED_CHUNK_BYTES_MAX = 64 * KIB;
+
 /** Staged bytes above which the request hash is computed outside PostgreSQL, which would hold several copies of the text. */
 export const SQL_HASH_BYTES_MAX = 64 * MIB;
 

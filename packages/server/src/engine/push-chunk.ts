@@ -10,6 +10,7 @@ import type { Catalog } from '../rules/table-description.ts';
 import { createLimitError, createViolationError } from '../rules/violation.ts';
 import { decideViolationKind } from '../rules/violation-map.ts';
 import { formatRowsJson } from '../store/push-row.ts';
+import type { PushSession } from '../store/push-session.ts';
 import { checkConversion, copyRows, hashStagedRange, insertRows } from '../store/push-row.sql.ts';
 import { advanceSession, renewLease, renewSession } from '../store/push-session.sql.ts';
 import { formatStatement, runLastStatements, runStatements } from '../store/run-statements.ts';
@@ -25,8 +26,8 @@ import { locateConversionFailure } from './push-locate.ts';
 import { getPushMemory } from './push-memory.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
 import { stageSmallChunk } from './push-small.ts';
-import { describeChunk, hasFewRows, readStagedRows, readStaging, StagingCopy } from './push-staging.ts';
-import type { PushChunkInput, Staging } from './push-staging.ts';
+import { describeChunk, findFlatInput, hasFewRows, readStagedRows, readStaging, StagingCopy } from './push-staging.ts';
+import type { FlatInput, PushChunkInput, Staging } from './push-staging.ts';
 import { withWriteTransaction } from './transaction.ts';
 import type { FirstTry } from './transaction.ts';
 
@@ -86,10 +87,11 @@ function describeAwaited(cause: unknown): SyncError {
 }
 
 async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput): Promise<PushChunkReply> {
-  let small = hasFewRows(ctx, input) ? readStaging(ctx, actor, input) : undefined;
+  const flat = findFlatInput(ctx, input);
+  let small = flat === undefined && hasFewRows(ctx, input) ? readStaging(ctx, actor, input) : undefined;
   const stage = async (tx: PgTransaction): Promise<ChunkOutcome> => {
     if (small !== undefined && small.catalog !== ctx.catalog()) small = readStaging(ctx, actor, input);
-    return applyChunk(ctx, tx, actor, input, small);
+    return applyChunk(ctx, tx, actor, input, { small, flat });
   };
   const tryFirst = (attempt: FirstTry): Promise<ChunkOutcome | undefined> => stageSmall(ctx, actor, input.pushId, small, attempt);
   const outcome = await withWriteTransaction(ctx, 'push_chunk', stage, { tryFirst });
@@ -148,16 +150,26 @@ async function stageSmall(
   return sourceBundleId === undefined ? undefined : { isReplayed: false, staging, sourceBundleId };
 }
 
-/** `small` is the chunk where it is small; any other is read when the push turns out to wait for it. */
+/** What is known of a chunk before its push is. */
+interface ChunkForms {
+  /** The chunk where it is small; any other is read when the push turns out to wait for it. */
+  readonly small: Staging | undefined;
+  /** The chunk where it can be read in place. */
+  readonly flat: FlatInput | undefined;
+}
+
 async function applyChunk(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
   input: PushChunkInput,
-  small: Staging | undefined,
+  { small, flat }: ChunkForms,
 ): Promise<ChunkOutcome> {
   const readAll = (): Staging => small ?? readStaging(ctx, actor, input);
-  const { open, isNext, renewal } = await openForChunk(ctx, tx, actor, input, readAll);
+  const { open, isNext, renewal } = await openForChunk(ctx, tx, actor, input.pushId, {
+    readAll,
+    isNext: (session) => isNextChunk(ctx, input, flat, session),
+  });
   const { sourceBundleId } = open.session;
   if (!isNext) {
     const staging = readAll();
@@ -171,7 +183,8 @@ async function applyChunk(
     readAll();
     await rebuildStagedRows(ctx, tx, actor, open, catalog);
   }
-  const staging = await writeRows(ctx, tx, actor, { open, input, small, catalog });
+  const staging = await writeRows(ctx, tx, actor, { open, input, small, flat, catalog });
+  checkPlannedRows(staging, open.session);
   const progress = {
     nextRowOrdinal: staging.startRowOrdinal + staging.rowCount,
     stagedBytes: checkSize(ctx, open, staging),
@@ -195,22 +208,35 @@ async function openForChunk(
   ctx: SyncContext,
   tx: PgTransaction,
   actor: Actor,
-  input: PushChunkInput,
-  readAll: () => Staging,
+  pushId: string,
+  chunk: { readonly readAll: () => Staging; readonly isNext: (session: PushSession) => boolean },
 ): Promise<PushForChunk> {
   try {
-    const open = await openPush(ctx, tx, actor, input.pushId, 'session');
+    const open = await openPush(ctx, tx, actor, pushId, 'session');
     getPushMemory(ctx).noteScope(actor.scopeId, open.scopePk);
     const renewal = checkSeedLease(open) ? [renewLease(ctx.names, open.scopePk, ctx.options.initializationLeaseTtlMs)] : [];
-    const { startRowOrdinal, rowCount } = describeChunk(ctx, input);
-    const isNext = startRowOrdinal === open.session.nextRowOrdinal;
-    if (isNext && startRowOrdinal + rowCount > open.session.plannedRowCount)
-      throw new SyncError('push_chunk_invalid', { message: 'the push has more rows than planned' });
-    return { open, isNext, renewal };
+    return { open, isNext: chunk.isNext(open.session), renewal };
   } catch (error) {
-    if (error instanceof SyncError) readAll();
+    if (error instanceof SyncError) chunk.readAll();
     throw error;
   }
+}
+
+/** How many rows a chunk has that is read in place is known when they are copied. */
+function isNextChunk(ctx: SyncContext, input: PushChunkInput, flat: FlatInput | undefined, session: PushSession): boolean {
+  if (flat !== undefined) return flat.startRowOrdinal === session.nextRowOrdinal;
+  const chunk = describeChunk(ctx, input);
+  const isNext = chunk.startRowOrdinal === session.nextRowOrdinal;
+  if (isNext) checkPlannedRows(chunk, session);
+  return isNext;
+}
+
+function checkPlannedRows(
+  { startRowOrdinal, rowCount }: Pick<Staging, 'startRowOrdinal' | 'rowCount'>,
+  session: PushSession,
+): void {
+  if (startRowOrdinal + rowCount > session.plannedRowCount)
+    throw new SyncError('push_chunk_invalid', { message: 'the push has more rows than planned' });
 }
 
 /** A lost reply makes a client send a chunk again: equal rows are taken as already staged. */
@@ -248,18 +274,17 @@ function findSizeFault(ctx: SyncContext, stagedBytes: bigint, rowCount: number):
 /** Bytes by which a canonical request row can exceed the row of the bundle: the longer member name, and the digits of the base. */
 const REQUEST_ROW_SURPLUS_BYTES = 24;
 
-interface UnreadChunk {
+interface UnreadChunk extends ChunkForms {
   readonly open: OpenPush;
   readonly input: PushChunkInput;
-  readonly small: Staging | undefined;
   readonly catalog: Catalog;
 }
 
 /** Sends the rows of any chunk but a small one, whose rows travel with the statements that follow. */
 async function writeRows(ctx: SyncContext, tx: PgTransaction, actor: Actor, chunk: UnreadChunk): Promise<Staging> {
-  const { open, input, small, catalog } = chunk;
+  const { open, input, small, flat, catalog } = chunk;
   if (small?.rows !== undefined) return small;
-  const copy = new StagingCopy(ctx, actor, input, { scopePk: open.scopePk, catalog });
+  const copy = new StagingCopy(ctx, actor, input, { scopePk: open.scopePk, catalog, flat });
   await tx.copyFrom(copyRows(ctx.names), copy.input());
   return copy.finish();
 }

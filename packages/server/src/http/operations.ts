@@ -19,6 +19,7 @@ import { commitPush } from '../engine/push-commit.ts';
 import { createPushSession } from '../engine/push-create.ts';
 import { reportRefusals } from '../engine/push-refusal.ts';
 import { deletePushSession, loadPushSessionStatus } from '../engine/push-session.ts';
+import { ReceivedChunk } from '../engine/push-staging.ts';
 import { readSnapshotChunk } from '../engine/snapshot-chunk.ts';
 import { createSnapshotSession } from '../engine/snapshot-create.ts';
 import { deleteSnapshotSession } from '../engine/snapshot-delete.ts';
@@ -82,9 +83,11 @@ export const OPERATIONS: Readonly<Record<GatedOperation, OperationSpec>> = {
       checkToken(call.parameter, 'push_session_not_found');
       const place = enterChunkLine(ctx, actor, call.parameter);
       try {
-        const body = parseBody(await call.readBody(), ctx.options.maxJsonDepth, 'invalid_request');
+        const chunk = new ReceivedChunk(call.parameter, await call.readBody(), (bytes) =>
+          parseBody(bytes, ctx.options.maxJsonDepth, 'invalid_request'),
+        );
         await place.wait(ctx.options.lockTimeoutMs, ctx.signal);
-        return toJson({ ...(await reportRefusals(ctx, () => stagePushChunk(ctx, actor, { pushId: call.parameter, body }))) });
+        return toJson({ ...(await reportRefusals(ctx, () => stagePushChunk(ctx, actor, chunk))) });
       } finally {
         place.leave();
       }

@@ -37,9 +37,16 @@ export interface PgTransaction {
    * Statements in one round trip, one result per element; a text is a single statement. With `commits` the transaction is committed
    * in the same round trip, and nothing may follow unless it rejects: then the transaction is still open, and faults are those of
    * {@link Postgres.transaction}. Optional: without it `script` and a COMMIT of its own do the same.
+   *
+   * `takeText` is for texts that together are too large to be kept: it gets each value of type `varchar` when it arrives, while PostgreSQL
+   * goes on with the rest, and the result has NULL in its place. It must not throw.
    */
-  run?(statements: readonly (string | PgStatement)[], commits: boolean): Promise<readonly PgResult[]>;
-  /** `COPY … FROM STDIN`; resolves when the server has taken the last chunk. */
+  run?(
+    statements: readonly (string | PgStatement)[],
+    commits: boolean,
+    takeText?: (text: string) => void,
+  ): Promise<readonly PgResult[]>;
+  /** `COPY … FROM STDIN` in any format, binary included; resolves when the server has taken the last chunk. */
   copyFrom(sql: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>;
   /** `COPY … TO STDOUT`; chunks arrive as PostgreSQL sends them and may cut a row anywhere. Must be read to its end or returned. */
   copyTo(sql: string): AsyncIterable<Uint8Array>;
@@ -50,6 +57,11 @@ export interface PgBegin {
   readonly readOnly?: boolean;
   /** Statements sent in the same round trip as BEGIN (pinned settings and context). */
   readonly settings?: string;
+  /**
+   * Where all of the transaction is one `run` that commits, a driver may leave BEGIN and COMMIT out. Isolation and mode are then those of
+   * the session, which the statements have to look at themselves.
+   */
+  readonly mayBeImplicit?: boolean;
   /** Aborts the transaction: a running statement is cancelled and the transaction rolled back. */
   readonly signal?: AbortSignal;
 }

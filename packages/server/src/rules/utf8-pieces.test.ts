@@ -36,17 +36,22 @@ describe('Utf8Pieces', () => {
     }
   });
 
-  it('hands full pieces over while more comes', () => {
-    const encoder = new Utf8Pieces();
-    const taken: Uint8Array[] = [];
-    for (let part = 0; part < 30; part += 1) {
-      encoder.append('é'.repeat(10_000));
-      taken.push(...encoder.takeFull());
-    }
-    expect(taken.length).toBeGreaterThan(3);
-    const { pieces, byteLength } = encoder.finish();
-    expect(byteLength).toBe(600_000);
-    expect(Buffer.concat([...taken, ...pieces]).toString('utf8')).toBe('é'.repeat(300_000));
+  it('takes texts and bytes in turn', () => {
+    const texts = fc.array(fc.tuple(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme', size: 'large' })));
+    fc.assert(
+      fc.property(texts, (pairs) => {
+        const encoder = new Utf8Pieces();
+        for (const [text, encoded] of pairs) {
+          encoder.append(text);
+          encoder.appendBytes(Buffer.from(encoded));
+        }
+        expect(join(encoder.finish())).toBe(pairs.flat().join(''));
+      }),
+    );
+    const long = new Utf8Pieces();
+    long.append('é');
+    long.appendBytes(Buffer.from('x'.repeat(300_000)));
+    expect(join(long.finish())).toBe(`é${'x'.repeat(300_000)}`);
   });
 
   it('gives no bytes for nothing', () => {

@@ -1,3 +1,5 @@
+import { copyBytes } from './byte-writers.ts';
+
 /** Bytes of one piece: large enough to cost few writes, small enough that the last one wastes little. */
 const PIECE_BYTES = 131_072;
 
@@ -13,7 +15,7 @@ export interface EncodedText {
 /** Encodes a long text bit by bit, without ever holding it as one string. Unpaired surrogates become U+FFFD. */
 export class Utf8Pieces {
   readonly #encoder = new TextEncoder();
-  #full: Uint8Array[] = [];
+  readonly #full: Uint8Array[] = [];
   #piece = new Uint8Array(0);
   #used = 0;
   #byteLength = 0;
@@ -28,11 +30,17 @@ export class Utf8Pieces {
     }
   }
 
-  /** Hands over the pieces that are full; they are not part of what {@link finish} returns any more. */
-  takeFull(): readonly Uint8Array[] {
-    const full = this.#full;
-    if (full.length > 0) this.#full = [];
-    return full;
+  /** Takes a text that is encoded already. */
+  appendBytes(bytes: Uint8Array): void {
+    let taken = 0;
+    while (taken < bytes.byteLength) {
+      if (this.#piece.byteLength === this.#used) this.#addPiece();
+      const end = Math.min(bytes.byteLength, taken + this.#piece.byteLength - this.#used);
+      copyBytes(bytes, taken, end, this.#piece, this.#used);
+      this.#used += end - taken;
+      taken = end;
+    }
+    this.#byteLength += bytes.byteLength;
   }
 
   finish(): EncodedText {

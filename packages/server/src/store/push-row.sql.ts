@@ -26,11 +26,8 @@ export function scopePkOf(m: MetadataNames, bind: Bind, scopeId: string): string
 const COLUMNS =
   'scope_pk,push_id,row_ordinal,table_id,op,key_bytes,key_text,base_row_version,column_set,canonical_text,apply_text';
 
-/** CSV with control characters as quote, delimiter and NULL: JSON text needs no escaping then. */
-export const COPY_FORMAT = { quote: '\u0001', delimiter: '\u0002', null: '\u0003' } as const;
-
 export function copyRows(m: MetadataNames): string {
-  return `COPY ${m.pushRow} (${COLUMNS}) FROM STDIN (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', NULL E'\\x03', ENCODING 'UTF8')`;
+  return `COPY ${m.pushRow} (${COLUMNS}) FROM STDIN (FORMAT binary)`;
 }
 
 /** Terms of {@link insertRowsSql}, as SQL expressions. */
@@ -106,7 +103,7 @@ export function checkConversion(m: MetadataNames, push: PushRef, range: OrdinalR
 export function selectApplyGroups(m: MetadataNames, push: ScopedPush): PgStatement {
   return bindStatement(
     (bind) =>
-      `SELECT p.table_id,p.op,p.column_set,min(p.row_ordinal),count(*) FROM ${m.pushRow} p ` +
+      `SELECT p.table_id,p.op,p.column_set,min(p.row_ordinal),count(*),bool_and(p.base_row_version=0) FROM ${m.pushRow} p ` +
       `WHERE ${ofScopedPush(m, bind, push)} GROUP BY 1,2,3 ORDER BY 4`,
   );
 }

@@ -275,6 +275,27 @@ export const postgresConformance: readonly ConformanceCase<Postgres>[] = [
       }),
   },
   {
+    name: 'COPY in binary format brings rows in, however they are cut',
+    run: (db) =>
+      withTable(db, async (tx) => {
+        const header = [...new TextEncoder().encode('PGCOPY\n'), 0xff, 0x0d, 0x0a, 0, ...new Uint8Array(8)];
+        const text = [...new TextEncoder().encode('é\n\\,"')];
+        const startRow = (id: number) => [0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, id];
+        const rows = [...startRow(1), 0, 0, 0, text.length, ...text, ...startRow(2), 255, 255, 255, 255];
+        const pieces = [...header, ...rows, 255, 255].map((byte) => new Uint8Array([byte]));
+        await tx.copyFrom('COPY conformance_item FROM STDIN (FORMAT binary)', pieces);
+        const stored = await tx.query('SELECT id, body FROM conformance_item ORDER BY id');
+        expectEqual(
+          stored.rows,
+          [
+            ['1', 'é\n\\,"'],
+            ['2', null],
+          ],
+          'rows',
+        );
+      }),
+  },
+  {
     name: 'a fault of the producer of a COPY, and one of PostgreSQL, roll back and are told apart',
     run: async (db) => {
       const mine = new Error('producer');

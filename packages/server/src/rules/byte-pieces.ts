@@ -1,0 +1,84 @@
+/** Bytes of one piece: large enough to cost few writes, small enough that the last one wastes little. */
+const PIECE_BYTES = 131_072;
+
+/** Texts of more UTF-16 units become pieces of their own: room for the worst case would be three times as much. */
+const LONG_TEXT_LENGTH = 16_384;
+
+/**
+ * A long run of bytes, written from front to back and handed over piece by piece. Whoever writes in place asks for room, writes into
+ * `bytes` from `used` on, and moves `used` behind the last byte.
+ */
+export class BytePieces {
+  /** The piece that is being written. */
+  bytes = new Uint8Array(0);
+  /** The same bytes. */
+  view = new DataView(this.bytes.buffer);
+  /** Bytes of the piece that are written. */
+  used = 0;
+  readonly #encoder = new TextEncoder();
+  #full: Uint8Array[] = [];
+
+  /** Makes room for `byteCount` bytes in one piece. */
+  reserve(byteCount: number): void {
+    if (this.bytes.byteLength - this.used < byteCount) this.#startPiece(Math.max(PIECE_BYTES, byteCount));
+  }
+
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.byteLength);
+    this.bytes.set(bytes, this.used);
+    this.used += bytes.byteLength;
+  }
+
+  /** A 32-bit integer in network order, as PostgreSQL writes lengths. */
+  appendInt32(value: number): void {
+    this.reserve(4);
+    this.view.setInt32(this.used, value);
+    this.used += 4;
+  }
+
+  appendInt64(value: bigint): void {
+    this.reserve(8);
+    this.view.setBigInt64(this.used, value);
+    this.used += 8;
+  }
+
+  /** The UTF-8 bytes of a text behind their number. */
+  appendCountedText(text: string): void {
+    if (text.length > LONG_TEXT_LENGTH) {
+      const bytes = this.#encoder.encode(text);
+      this.appendInt32(bytes.byteLength);
+      this.#startPiece(0);
+      this.bytes = bytes;
+      this.used = bytes.byteLength;
+      return;
+    }
+    this.reserve(4 + text.length * 3);
+    const { written } = this.#encoder.encodeInto(text, this.bytes.subarray(this.used + 4));
+    this.view.setInt32(this.used, written);
+    this.used += 4 + written;
+  }
+
+  get hasFull(): boolean {
+    return this.#full.length > 0;
+  }
+
+  /** Hands over the pieces that are full. */
+  takeFull(): readonly Uint8Array[] {
+    const full = this.#full;
+    if (full.length > 0) this.#full = [];
+    return full;
+  }
+
+  /** What was not handed over. */
+  finish(): readonly Uint8Array[] {
+    this.#startPiece(0);
+    return this.takeFull();
+  }
+
+  #startPiece(byteCount: number): void {
+    if (this.used > 0) this.#full.push(this.bytes.subarray(0, this.used));
+    this.bytes = new Uint8Array(byteCount);
+    this.view = new DataView(this.bytes.buffer);
+    this.used = 0;
+  }
+}
