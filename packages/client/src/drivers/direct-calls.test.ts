@@ -57,6 +57,47 @@ describe('the connection behind the driver', () => {
     expect(commits.length).toBe(1);
   });
 
+  test('a repeated statement whose failure rolls its transaction back is forgotten, and announced when it runs by itself', () => {
+    const { database, commits } = open();
+    const insert = database.prepare('INSERT OR ROLLBACK INTO notes VALUES (?)');
+    database.exec('BEGIN');
+    for (const id of ['a', 'b', 'c']) insert.run(id);
+    expect(() => insert.run('a')).toThrow(/UNIQUE/);
+    const before = commits.length;
+    insert.run('d');
+    expect(database.prepare('SELECT id FROM notes').all()).toEqual([{ id: 'd' }]);
+    expect(commits.slice(before)).toEqual([['notes']]);
+  });
+
+  test('a COMMIT that is repeated after a failure is announced at once', () => {
+    const { database, commits } = open();
+    database.exec(
+      'PRAGMA foreign_keys = ON; CREATE TABLE children (note TEXT REFERENCES notes (id) DEFERRABLE INITIALLY DEFERRED)',
+    );
+    commits.length = 0;
+    const commit = database.prepare('COMMIT');
+    const insert = database.prepare('INSERT INTO children VALUES (?)');
+    database.exec('BEGIN');
+    for (const note of ['a', 'a', 'a']) insert.run(note);
+    expect(() => commit.run()).toThrow(/FOREIGN KEY/);
+    DatabaseSync.prototype.exec.call(database, "INSERT INTO notes VALUES ('a')");
+    commit.run();
+    expect(commits).toEqual([['children']]);
+  });
+
+  test('a statement that goes on after its transaction was ended past the driver is announced', async () => {
+    const { database, commits } = open();
+    const insert = database.prepare('INSERT INTO notes VALUES (?)');
+    database.exec('BEGIN');
+    for (const id of ['a', 'b']) insert.run(id);
+    DatabaseSync.prototype.exec.call(database, 'COMMIT');
+    insert.run('c');
+    await Promise.resolve();
+    expect(commits).toEqual([['notes']]);
+    insert.run('d');
+    expect(commits).toEqual([['notes'], ['notes']]);
+  });
+
   test('a statement keeps its errors, its options and its results', () => {
     const { database } = open();
     const insert = database.prepare('INSERT INTO notes VALUES (?)');

@@ -104,6 +104,10 @@ export class SyncDriver implements SqliteDriver {
 
   /** Runs a statement that the application makes on the connection itself. */
   protected directStatement<T>(sql: string, native: () => T): T {
+    const { writes } = this.#calls;
+    if (this.#open === null && (writes === null || (this.#isAnnouncementDue && writes.isRepeated(sql)))) {
+      return this.#unlooked(native);
+    }
     return this.#announcing(() => this.#direct(sql, native));
   }
 
@@ -188,6 +192,19 @@ export class SyncDriver implements SqliteDriver {
     } finally {
       state.isOpen = false;
       this.#open = null;
+    }
+  }
+
+  /**
+   * A statement of which nothing new is to be learned: its tables are noted and the announcement of its transaction is due. A failure may
+   * have ended the transaction.
+   */
+  #unlooked<T>(native: () => T): T {
+    try {
+      return native();
+    } catch (error) {
+      this.#announce();
+      throw error;
     }
   }
 

@@ -53,7 +53,12 @@ export class WrittenTables {
   note(sql: string): void {
     if (sql === this.#repeated) return;
     for (const table of this.tablesOf(sql)) this.#noted.add(table);
-    this.#repeated = this.#connection.isTransaction ? sql : null;
+    this.#repeated = this.#connection.isTransaction && !endsTransaction(sql) ? sql : null;
+  }
+
+  /** True for the statement that was noted last, as long as the transaction goes on: noting it again adds nothing. */
+  isRepeated(sql: string): boolean {
+    return sql === this.#repeated;
   }
 
   /** The tables that a statement may write. */
