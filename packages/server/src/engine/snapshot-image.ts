@@ -5,12 +5,12 @@ import { countScopeRows, snapshotRows } from '../rules/snapshot-sql.ts';
 import type { ScopeFacts } from '../store/actor-facts.ts';
 import { createImage } from '../store/snapshot.ts';
 import type { SnapshotImage } from '../store/snapshot.ts';
-import { BATCH_KEYS } from '../store/snapshot.sql.ts';
+import { KEY_BATCH } from '../store/snapshot.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
 import type { ResolvedOptions } from './options.ts';
 
-/** Parameters of the scope in the statement that builds an image. */
-const SCOPE_PARAMETERS = { scopePk: '$1::int8', scopeId: '$5' } as const;
+/** Parameter of the scope id in the statement that builds an image. */
+const SCOPE_ID = '$5';
 
 /**
  * Copies all rows of the scope into an image, inside PostgreSQL, in a transaction with `BUILD_IMAGE_SETTINGS`.
@@ -33,11 +33,11 @@ export async function buildSnapshotImage(
     shapeSet: catalog.shapeSet,
     source: {
       tableIds: tables.map(({ tableId }) => tableId),
-      rows: snapshotRows(tables, ctx.names, SCOPE_PARAMETERS, BATCH_KEYS),
-      rowCount: countScopeRows(tables, SCOPE_PARAMETERS.scopeId),
+      rows: snapshotRows(tables, ctx.names, SCOPE_ID, KEY_BATCH),
+      rowCount: countScopeRows(tables, SCOPE_ID),
     },
   });
-  if (image.mismatchCount > 0n) {
+  if (!image.isComplete) {
     ctx.emit({ name: 'integrityMismatch' });
     throw new SyncError('snapshot_session_create_failed', { message: 'the sync metadata and the tables of the scope disagree' });
   }

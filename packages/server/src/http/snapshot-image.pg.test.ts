@@ -17,20 +17,24 @@ beforeAll(async () => {
 });
 afterAll(() => target.close());
 
-/** Fills both tables of a new scope: `notes` with text keys, `spots` with uuid keys from all over their range, the last one included. */
-async function fillScope(notes: number, spots: number, bodyBytes = 10): Promise<string> {
+/**
+ * Fills both tables of a new scope: `notes` with text keys, `spots` with uuid keys from all over their range, the last one included.
+ * `bodyBytes` is an SQL expression over the number `n` of a row.
+ */
+async function fillScope(notes: number, spots: number, bodyBytes = '10'): Promise<string> {
   const scope = newScope();
   await target.call('POST', '/sync/connect', { scope, body: {} });
   await target.server.scopes.execWrite(scope, { writerId: 'filler' }, async (tx) => {
     await tx.query(
-      `INSERT INTO business.notes (id, title, amount) SELECT CASE n % 3 WHEN 0 THEN 'Z' WHEN 1 THEN 'é' ELSE '😀' END || n, 'title ' || n, n
+      `INSERT INTO business.notes (id, title, amount)
+       SELECT CASE n % 3 WHEN 0 THEN 'Z' WHEN 1 THEN 'é' ELSE '😀' END || n, 'title ' || repeat('y', ${bodyBytes}), n
        FROM generate_series(1, $1::int8) n`,
       [String(notes)],
     );
     await tx.query(
       `INSERT INTO business.spots (id, body) SELECT CASE n WHEN 1 THEN repeat('f', 32) WHEN 2 THEN repeat('0', 32) ELSE md5(n::text) END::uuid,
-       CASE WHEN n % 5 > 0 THEN repeat('x', $2::int4) END FROM generate_series(1, $1::int8) n`,
-      [String(spots), String(bodyBytes)],
+       CASE WHEN n % 5 > 0 THEN repeat('x', ${bodyBytes}) END FROM generate_series(1, $1::int8) n`,
+      [String(spots)],
     );
   });
   return scope;
@@ -57,25 +61,79 @@ async function readImage(scope: string): Promise<{ readonly rows: SnapshotRow[];
   return { rows, rowCount: session.json.row_count };
 }
 
+/** Payloads of all rows of the scope as the tables hold them, by table and key bytes. */
+async function readTables(scope: string): Promise<{ readonly id: string }[]> {
+  const notes = await target.query('SELECT id, title, amount::text FROM business.notes WHERE _sync_scope_id = $1', [scope]);
+  const spots = await target.query('SELECT id::text, body FROM business.spots WHERE _sync_scope_id = $1', [scope]);
+  const byBytes = (left: { id: string }, right: { id: string }) => Buffer.compare(Buffer.from(left.id), Buffer.from(right.id));
+  return [
+    ...notes.rows.map(([id, title, amount]) => ({ id: String(id), title, amount })).toSorted(byBytes),
+    ...spots.rows.map(([id, body]) => ({ id: String(id), body })).toSorted(byBytes),
+  ];
+}
+
 test('an image holds every row of all tables once, by table and key bytes, over many batches', async () => {
   await fillScope(30, 30);
   const scope = await fillScope(1203, 1501);
   const { rows, rowCount } = await readImage(scope);
   expect([rows.length, rowCount]).toStrictEqual([2704, 2704]);
-  const notes = await target.query('SELECT id, title, amount::text FROM business.notes WHERE _sync_scope_id = $1', [scope]);
-  const spots = await target.query('SELECT id::text, body FROM business.spots WHERE _sync_scope_id = $1', [scope]);
-  const byBytes = (left: { id: string }, right: { id: string }) => Buffer.compare(Buffer.from(left.id), Buffer.from(right.id));
-  const expected = [
-    ...notes.rows.map(([id, title, amount]) => ({ id: String(id), title, amount })).toSorted(byBytes),
-    ...spots.rows.map(([id, body]) => ({ id: String(id), body })).toSorted(byBytes),
-  ];
+  const expected = await readTables(scope);
   expect(rows.map((row) => row.payload)).toStrictEqual(expected);
   expect(rows.map((row) => row.key.id)).toStrictEqual(expected.map((row) => row.id));
   expect(new Set(rows.map((row) => row.row_version))).toStrictEqual(new Set([1]));
 });
 
+test.each([
+  ['few bytes', 'n::int4 % 7'],
+  ['about as many bytes as fill a block with a batch', '1990 + n::int4 % 90'],
+  ['bytes for several blocks a batch, here and there', 'n::int4 % 11 * 700'],
+  ['few bytes but for one that no block with others can hold', 'CASE n WHEN 702 THEN 1200000 ELSE 3 END'],
+  ['few bytes but for one too long to be kept before the rest is known', 'CASE n WHEN 702 THEN 65600 ELSE 3 END'],
+])('[I12] blocks made whole and blocks cut by size hold the same rows: rows of %s', async (_, bodyBytes) => {
+  const scope = await fillScope(604, 1103, bodyBytes);
+  const { rows, rowCount } = await readImage(scope);
+  const expected = await readTables(scope);
+  expect(rowCount).toBe(expected.length);
+  expect(rows.map((row) => row.payload)).toStrictEqual(expected);
+  const { rows: blocks } = await target.query(
+    `SELECT first_row_ordinal, row_count, octet_length(row_texts), (SELECT max(l) FROM unnest(row_lengths) l), cardinality(row_lengths)
+     FROM sync.snapshot_block JOIN sync.scope USING (scope_pk) WHERE scope_id = $1 ORDER BY first_row_ordinal`,
+    [scope],
+  );
+  let ordinal = 0;
+  for (const block of blocks) {
+    const [first, count, bytes, largest, lengths] = block.map(Number);
+    expect([first, lengths]).toStrictEqual([ordinal, count]);
+    expect(count).toBeLessThanOrEqual(500);
+    expect(bytes).toBeLessThan(MIB + Number(largest) + 500);
+    ordinal += Number(count);
+  }
+  expect(ordinal).toBe(rowCount);
+});
+
+test('[I12] every row of an image has the version of its last change, in both kinds of keys', async () => {
+  const scope = await fillScope(1203, 1501);
+  const changes = [
+    `UPDATE business.notes SET amount = amount + 1 WHERE _sync_scope_id = $1 AND amount % 3 = 0`,
+    `UPDATE business.spots SET body = 'changed' WHERE _sync_scope_id = $1 AND id::text LIKE '%7'`,
+    `UPDATE business.spots SET body = 'again' WHERE _sync_scope_id = $1 AND id::text LIKE '7%'`,
+  ];
+  for (const change of changes)
+    await target.server.scopes.execWrite(scope, { writerId: 'filler' }, (tx) => tx.query(change, [scope]));
+  const versions = await target.query(
+    `SELECT CASE length(key_bytes) WHEN 16 THEN encode(key_bytes, 'hex')::uuid::text ELSE convert_from(key_bytes, 'UTF8') END, version
+     FROM sync.row_state JOIN sync.scope USING (scope_pk) WHERE scope_id = $1`,
+    [scope],
+  );
+  const versionOf = new Map(versions.rows.map(([id, version]) => [id, Number(version)]));
+  const { rows } = await readImage(scope);
+  expect(rows).toHaveLength(versionOf.size);
+  expect(new Set(versionOf.values())).toStrictEqual(new Set([1, 2, 3, 4]));
+  for (const row of rows) expect([row.key.id, row.row_version]).toStrictEqual([row.key.id, versionOf.get(row.key.id)]);
+});
+
 test('wide rows make blocks that end near the byte limit, and deleted rows are not part of an image', async () => {
-  const scope = await fillScope(0, 700, 9000);
+  const scope = await fillScope(0, 700, '9000');
   await target.server.scopes.execWrite(scope, { writerId: 'filler' }, (tx) =>
     tx.query(`DELETE FROM business.spots WHERE _sync_scope_id = $1 AND (id::text LIKE '3%' OR id::text LIKE 'f%')`, [scope]),
   );
@@ -120,6 +178,19 @@ test('[I12] a key without a row and a row without a key are both noticed, also w
   }
 });
 
+test('[I12] rows of a table without a single key are noticed', async () => {
+  for (const keyBytes of ['= 16', '<> 16']) {
+    const scope = await fillScope(3, 3);
+    await target.query(
+      `DELETE FROM sync.row_state USING sync.scope s WHERE s.scope_pk = row_state.scope_pk AND s.scope_id = $1 AND length(key_bytes) ${keyBytes}`,
+      [scope],
+    );
+    const answer = await target.call('POST', '/sync/snapshot-sessions', { scope });
+    expect([answer.status, answer.json.error]).toStrictEqual([500, 'snapshot_session_create_failed']);
+    expect(target.events).toContainEqual(expect.objectContaining({ name: 'integrityMismatch', scopeId: scope }));
+  }
+});
+
 test('[I12] uuid keys, which are read as ranges, show the same damage, at both ends of the range too', async () => {
   const inScope = 'scope_pk = (SELECT scope_pk FROM sync.scope WHERE scope_id = $1)';
   const forget = (digit: string) => (scope: string) =>
@@ -130,8 +201,13 @@ test('[I12] uuid keys, which are read as ranges, show the same damage, at both e
        SELECT scope_pk, table_id, decode(repeat('a', 32), 'hex'), version, false FROM sync.row_state WHERE ${inScope} LIMIT 1`,
       [scope],
     );
-  for (const damages of [[forget('f')], [forget('0')], [invent], [forget('f'), invent]]) {
-    const scope = await fillScope(0, 3);
+  const cases = [[forget('f')], [forget('0')], [invent], [forget('f'), invent], [forget('f'), forget('0'), invent]];
+  for (const [rows, bodyBytes, damages] of cases.flatMap((each) => [
+    [3, '10', each] as const,
+    [300, '9000', each] as const,
+    [800, '10', each] as const,
+  ])) {
+    const scope = await fillScope(0, rows, bodyBytes);
     for (const damage of damages) await damage(scope);
     const answer = await target.call('POST', '/sync/snapshot-sessions', { scope });
     expect([answer.status, answer.json.error]).toStrictEqual([500, 'snapshot_session_create_failed']);

@@ -1,70 +1,90 @@
 /** SQL that yields the rows of a scope as snapshot rows; built from checked table descriptions. */
-import { columnRef, keyFromBytes, keyMember, keyTextOfRow, renderPayload, tableMembers, tableRef } from './render-sql.ts';
+import {
+  columnRef,
+  keyBytesOfRow,
+  keyFromBytes,
+  keyMember,
+  keyTextOfRow,
+  renderPayload,
+  tableMembers,
+  tableRef,
+} from './render-sql.ts';
 import type { RenderFunctions } from './render-sql.ts';
 import { quoteIdentifier } from './sql-text.ts';
 import { SCOPE_COLUMN } from './table-description.ts';
 import type { TableDescription } from './table-description.ts';
 
-interface SnapshotNames extends RenderFunctions {
-  readonly rowState: string;
-}
-
-/** SQL expressions for the scope, usually parameters. */
-interface ScopeExpressions {
-  readonly scopePk: string;
-  readonly scopeId: string;
-}
-
-/** SQL expressions for consecutive keys of one table: from `firstKey` on, up to but without `endKey`. */
-interface KeyRange {
+/** SQL expressions for consecutive live keys of one table in the order of their bytes. */
+export interface KeyBatch {
   readonly tableId: string;
-  readonly firstKey: string;
-  readonly endKey: string;
+  /** `bytea[]`, never empty. */
+  readonly keys: string;
+  /** `int8[]`, one for each key. */
+  readonly versions: string;
 }
 
 /**
- * A query with the columns `key_bytes, row_text` over the live keys of the metadata in `range`. A key without a row yields a NULL text:
- * an image that hides the difference would hide it from every device.
+ * A query with the columns `position, key_bytes, row_text` over the rows of `batch`, from position 1 on in the order of the keys. Its
+ * column `key_bytes` equals the keys of the batch exactly if every key has a row and no other row lies between them; the texts are worth
+ * something only then.
+ *
+ * `scopeId` is an SQL expression, usually a parameter.
  */
 export function snapshotRows(
   tables: readonly TableDescription[],
-  names: SnapshotNames,
-  scope: ScopeExpressions,
-  range: KeyRange,
+  functions: RenderFunctions,
+  scopeId: string,
+  batch: KeyBatch,
 ): string {
-  if (tables.length === 0) return 'SELECT NULL::bytea AS key_bytes, NULL::text AS row_text WHERE false';
-  return tables.map((table) => tableRows(table, names, scope, range)).join('\nUNION ALL\n');
+  if (tables.length === 0) return 'SELECT NULL::int8 AS position, NULL::bytea AS key_bytes, NULL::text AS row_text WHERE false';
+  const queries = tables.map((table) =>
+    table.keyKind === 'uuid' ? rowsOfRange(table, functions, scopeId, batch) : rowsOfKeys(table, functions, scopeId, batch),
+  );
+  return queries.join('\nUNION ALL\n');
 }
 
-function tableRows(table: TableDescription, names: SnapshotNames, scope: ScopeExpressions, range: KeyRange): string {
-  const id = String(table.tableId);
-  const key = columnRef('t', table.keyColumn);
-  const text =
-    `'{'||${tableMembers(table)}||','||${keyMember(table, keyTextOfRow(table, 't'))}||',"row_version":'||s.version::text` +
-    `||',"payload":'||${renderPayload(table, 't', names)}||'}'`;
+/** The hidden column is never published, so its name is free beside the published ones. */
+const POSITION = quoteIdentifier(SCOPE_COLUMN);
+
+/**
+ * Uuids sort like their bytes: the rows from the first key to the last are one range of the unique index, in the order of the keys, and
+ * the place of a row in it is the place of its version. That costs less than a look-up or a join for each key.
+ */
+function rowsOfRange(table: TableDescription, functions: RenderFunctions, scopeId: string, batch: KeyBatch): string {
+  const key = columnRef('r', table.keyColumn);
+  const bound = (index: string): string => keyFromBytes(table, `(${batch.keys})[${index}]`);
+  const columns = table.columns.map(({ name }) => columnRef('r', name)).join(', ');
+  const text = snapshotRowText(table, functions, `(${batch.versions})[t.${POSITION}]`);
   return (
-    `SELECT s.key_bytes, CASE WHEN ${key} IS NOT NULL THEN ${text} END AS row_text FROM ${names.rowState} s ` +
-    `LEFT JOIN ${rowsOfKeys(table, scope, range)} ` +
-    `WHERE ${range.tableId} = ${id} AND s.scope_pk = ${scope.scopePk} AND s.table_id = ${id} AND NOT s.deleted ` +
-    `AND s.key_bytes >= ${range.firstKey} AND s.key_bytes < ${range.endKey}`
+    `SELECT t.${POSITION} AS position, ${keyBytesOfRow(table, 't')} AS key_bytes, ${text} AS row_text FROM (` +
+    `SELECT ${columns}, row_number() OVER (ORDER BY ${key}) AS ${POSITION} FROM ${tableRef(table)} r ` +
+    `WHERE ${columnRef('r', SCOPE_COLUMN)} = ${scopeId} AND ${key} >= ${bound('1')} AND ${key} <= ${bound(`cardinality(${batch.keys})`)}` +
+    `) t WHERE ${batch.tableId} = ${String(table.tableId)}`
   );
 }
 
 /**
- * The rows that belong to the keys of `s`. Uuids sort like their bytes, so their rows are one range of the index: reading it once is
- * cheaper than a look-up for each key. The order of texts depends on their collation, so they are looked up; `OFFSET 0` keeps the
- * planner from reading all texts of the scope for each batch instead.
+ * The order of texts depends on their collation, so each key is looked up; `OFFSET 0` keeps the planner from reading all texts of the
+ * scope for each batch instead.
  */
-function rowsOfKeys(table: TableDescription, scope: ScopeExpressions, range: KeyRange): string {
+function rowsOfKeys(table: TableDescription, functions: RenderFunctions, scopeId: string, batch: KeyBatch): string {
   const key = columnRef('t', table.keyColumn);
-  const isOfScope = `${columnRef('t', SCOPE_COLUMN)} = ${scope.scopeId}`;
-  const isRow = `${key} = ${keyFromBytes(table, 's.key_bytes')}`;
-  if (table.keyKind === 'text')
-    return `LATERAL (SELECT * FROM ${tableRef(table)} t WHERE ${isOfScope} AND ${isRow} OFFSET 0) t ON true`;
-  const first = keyFromBytes(table, range.firstKey);
-  // The end of the last batch is longer than a uuid; its first 16 bytes are the greatest one.
-  const last = keyFromBytes(table, `pg_catalog.substring(${range.endKey},1,16)`);
-  return `${tableRef(table)} t ON ${isOfScope} AND ${key} >= ${first} AND ${key} <= ${last} AND ${isRow}`;
+  const isRow = `${columnRef('t', SCOPE_COLUMN)} = ${scopeId} AND ${key} = ${keyFromBytes(table, 's.key_bytes')}`;
+  const ifFound = (value: string): string => `CASE WHEN ${key} IS NOT NULL THEN ${value} END`;
+  return (
+    `SELECT s.position, ${ifFound('s.key_bytes')} AS key_bytes, ${ifFound(snapshotRowText(table, functions, 's.version'))} AS row_text ` +
+    `FROM unnest(${batch.keys}, ${batch.versions}) WITH ORDINALITY s(key_bytes, version, position) ` +
+    `LEFT JOIN LATERAL (SELECT * FROM ${tableRef(table)} t WHERE ${isRow} OFFSET 0) t ON true ` +
+    `WHERE ${batch.tableId} = ${String(table.tableId)}`
+  );
+}
+
+/** Wire text of the row under the alias `t`. */
+function snapshotRowText(table: TableDescription, functions: RenderFunctions, version: string): string {
+  return (
+    `'{'||${tableMembers(table)}||','||${keyMember(table, keyTextOfRow(table, 't'))}||',"row_version":'||${version}::text` +
+    `||',"payload":'||${renderPayload(table, 't', functions)}||'}'`
+  );
 }
 
 /** An SQL expression for the rows that the tables hold for the scope, whatever the metadata says. */

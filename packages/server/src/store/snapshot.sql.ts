@@ -9,6 +9,9 @@ const BLOCK_ROWS_MAX = 500;
 /** Bytes after which a block ends early, so that wide rows do not make blocks that no page could hold. */
 const BLOCK_BYTES = 1024 * 1024;
 
+/** Bytes of the longest text that is kept before the size of its batch is known: a batch of such texts is the most that is in memory. */
+const WHOLE_ROW_BYTES_MAX = 64 * 1024;
+
 /** `$1` scope_pk, `$2` both source ids: state, kind, watermark, replacement of the known ones, locked in the order of their ids. */
 export function lockSources(m: MetadataNames): string {
   return `
@@ -54,56 +57,60 @@ SELECT image_id, row_count, byte_count FROM ${m.snapshotImage}
 WHERE scope_pk = $1 AND bundle_seq = $2 AND shape_set = $3 ORDER BY created_at DESC LIMIT 1 FOR KEY SHARE`;
 }
 
-/** Above every key: no UTF-8 text has such a byte, and a uuid has 16 bytes only. */
-const KEY_BYTES_END = `'\\x${'ff'.repeat(17)}'::bytea`;
-
 /** What an image is built from. */
 export interface ImageSource {
   readonly tableIds: readonly number[];
-  /** Yields `key_bytes, row_text` of the keys in {@link BATCH_KEYS}, with a NULL text where there is no row; may use `$5` and up. */
+  /** Yields `position, key_bytes, row_text` of the rows of {@link KEY_BATCH}, see `snapshotRows`; may use `$5` and up. */
   readonly rows: string;
   /** Rows of the scope in all tables, as SQL expression. */
   readonly rowCount: string;
 }
 
 /** Expressions of {@link buildImage} that {@link ImageSource.rows} may use. */
-export const BATCH_KEYS = { tableId: 'batch.table_id', firstKey: 'batch.first_key', endKey: 'batch.end_key' } as const;
+export const KEY_BATCH = { tableId: 'batch.table_id', keys: 'batch.keys', versions: 'batch.versions' } as const;
 
 /**
- * Builds an image in one statement, batch by batch of consecutive keys, so that no more than a batch of row texts is ever sorted or
- * kept: sorting all of them would write each text to disk several times. `$1` scope_pk, `$2` image id, `$3` head, `$4` shape set. Returns
- * rows, bytes, largest row, keys without a row, and rows in the tables; the last count shows rows without a key.
+ * Builds an image in one statement, batch by batch of consecutive keys, so that no more than a batch of row texts is ever kept: sorting
+ * all of them would write each text to disk several times. `$1` scope_pk, `$2` image id, `$3` head, `$4` shape set. Returns rows, bytes,
+ * largest row, batches whose keys and rows disagree, and rows in the tables; the last count shows rows outside of all batches.
  *
- * Table ids are filtered by an expression that no index knows: the index alone then gives the keys in order.
+ * One pass over the keys carries them and their versions along as arrays. A batch whose texts fit into one block becomes one as they
+ * come, a larger one is cut, and only one with a very long text is read again and cut row by row, which has to sort its texts. A batch
+ * that disagrees leaves an empty block, which no other batch does.
+ *
+ * Table ids are filtered by an expression that no index knows: the index alone may then give the keys in order.
  */
 export function buildImage(m: MetadataNames, source: ImageSource): string {
   return `
-WITH keys AS (
-  SELECT table_id, key_bytes, row_number() OVER (ORDER BY table_id, key_bytes) - 1 AS row_ordinal,
-    row_number() OVER (PARTITION BY table_id ORDER BY key_bytes) - 1 AS table_ordinal
+WITH live_key AS (
+  SELECT table_id, key_bytes, version, row_number() OVER (PARTITION BY table_id ORDER BY key_bytes) - 1 AS position
   FROM ${m.rowState} WHERE scope_pk = $1::int8 AND NOT deleted AND table_id + 0 IN (${['NULL', ...source.tableIds].join(',')})
+), key_batch AS (
+  SELECT table_id, position / ${String(BLOCK_ROWS_MAX)} AS batch_number,
+    array_agg(key_bytes ORDER BY position) AS keys, array_agg(version ORDER BY position) AS versions
+  FROM live_key GROUP BY table_id, position / ${String(BLOCK_ROWS_MAX)}
 ), batch AS MATERIALIZED (
-  SELECT table_id, key_bytes AS first_key, row_ordinal,
-    COALESCE(lead(key_bytes) OVER (PARTITION BY table_id ORDER BY row_ordinal), ${KEY_BYTES_END}) AS end_key
-  FROM keys WHERE table_ordinal % ${String(BLOCK_ROWS_MAX)} = 0
+  SELECT table_id, keys, versions, sum(cardinality(keys)) OVER (ORDER BY table_id, batch_number) - cardinality(keys) AS row_ordinal
+  FROM key_batch
 ), block AS (
   INSERT INTO ${m.snapshotBlock} (scope_pk, image_id, first_row_ordinal, row_count, row_lengths, row_texts)
   SELECT $1::int8, $2::uuid, batch.row_ordinal + part.rows_before, part.row_count, part.row_lengths, part.row_texts
-  FROM batch CROSS JOIN LATERAL (
-    SELECT min(n.position) - 1 AS rows_before, count(*) AS row_count, array_agg(n.row_length ORDER BY n.position) AS row_lengths,
-      COALESCE(string_agg(n.row_text, ',' ORDER BY n.position), '') AS row_texts
-    FROM (
-      SELECT row_text, octet_length(row_text) AS row_length, row_number() OVER w AS position,
-        sum(octet_length(row_text)) OVER w - octet_length(row_text) AS bytes_before
-      FROM (SELECT * FROM (${source.rows}) live OFFSET 0) rendered
-      WINDOW w AS (ORDER BY key_bytes)
-    ) n GROUP BY n.bytes_before / ${String(BLOCK_BYTES)}
+  FROM batch CROSS JOIN LATERAL (${wholeBatch(source)}) whole
+  CROSS JOIN LATERAL (
+    SELECT 0::int8 AS rows_before, whole.row_count, whole.row_lengths, whole.row_texts
+    WHERE whole.is_complete AND whole.is_kept AND whole.fits
+    UNION ALL
+    SELECT cut.* FROM (${cutTexts()}) cut WHERE whole.is_complete AND whole.is_kept AND NOT whole.fits
+    UNION ALL
+    SELECT cut.* FROM (${cutRows(source)}) cut WHERE whole.is_complete AND NOT whole.is_kept
+    UNION ALL
+    SELECT 0, 0, '{}', '' WHERE NOT whole.is_complete
   ) part
-  RETURNING row_count, octet_length(row_texts) - row_count + 1 AS byte_count,
-    (SELECT max(l) FROM unnest(row_lengths) l) AS largest, row_count - cardinality(array_remove(row_lengths, NULL)) AS mismatches
+  RETURNING row_count, CASE WHEN row_count > 0 THEN octet_length(row_texts) - row_count + 1 END AS byte_count,
+    (SELECT max(l) FROM unnest(row_lengths) l) AS largest
 ), total AS (
   SELECT COALESCE(sum(row_count), 0) AS row_count, COALESCE(sum(byte_count), 0) AS byte_count,
-    COALESCE(max(largest), 0) AS largest, COALESCE(sum(mismatches), 0) AS mismatches
+    COALESCE(max(largest), 0) AS largest, count(*) FILTER (WHERE row_count = 0) AS mismatches
   FROM block
 ), image AS (
   INSERT INTO ${m.snapshotImage} (scope_pk, image_id, bundle_seq, shape_set, row_count, byte_count)
@@ -113,12 +120,51 @@ SELECT row_count, byte_count, largest, mismatches, ${source.rowCount} FROM total
 }
 
 /**
- * The plan that {@link buildImage} is written for, whatever statistics say: every batch reads its range of keys and of rows through the
- * unique indexes and joins them by a hash of one batch. Without it a planner that expects few batches would read a whole table for
- * each of them, and one that expects few rows would look each of them up.
+ * The texts of a batch joined. Their order is that of the sub-select, and the comparison of the keys proves it. Long texts are left out,
+ * so that what is kept of a batch stays small whatever its rows are.
  */
-export const BUILD_IMAGE_SETTINGS =
-  'SET LOCAL enable_nestloop=off;SET LOCAL enable_mergejoin=off;SET LOCAL enable_seqscan=off;SET LOCAL enable_memoize=off;SET LOCAL enable_material=off';
+function wholeBatch(source: ImageSource): string {
+  const keptMax = String(WHOLE_ROW_BYTES_MAX);
+  return `
+    SELECT count(*) AS row_count, array_agg(octet_length(row_text)) AS row_lengths,
+      string_agg(row_text, ',') FILTER (WHERE octet_length(row_text) <= ${keptMax}) AS row_texts,
+      sum(octet_length(row_text)) <= ${String(BLOCK_BYTES)} AS fits, max(octet_length(row_text)) <= ${keptMax} AS is_kept,
+      COALESCE(array_agg(key_bytes) = batch.keys, false) AS is_complete
+    FROM (SELECT * FROM (${source.rows}) live OFFSET 0) rendered`;
+}
+
+/** The joined texts of a batch cut into blocks that end after {@link BLOCK_BYTES}. */
+function cutTexts(): string {
+  return `
+    WITH joined AS MATERIALIZED (SELECT convert_to(whole.row_texts, 'UTF8') AS bytes)
+    SELECT p.rows_before, p.row_count, p.row_lengths, convert_from(substring(joined.bytes, p.first_byte, p.byte_count), 'UTF8') AS row_texts
+    FROM joined CROSS JOIN (
+      SELECT min(l.position) - 1 AS rows_before, count(*) AS row_count, array_agg(l.row_length ORDER BY l.position) AS row_lengths,
+        min(l.bytes_before + l.position)::int4 AS first_byte, (sum(l.row_length) + count(*) - 1)::int4 AS byte_count
+      FROM (
+        SELECT row_length, position, sum(row_length) OVER (ORDER BY position) - row_length AS bytes_before
+        FROM unnest(whole.row_lengths) WITH ORDINALITY u(row_length, position)
+      ) l GROUP BY l.bytes_before / ${String(BLOCK_BYTES)}
+    ) p`;
+}
+
+/** The same without the texts: the rows of the batch are read once more. */
+function cutRows(source: ImageSource): string {
+  return `
+    SELECT min(n.position) - 1 AS rows_before, count(*) AS row_count, array_agg(n.row_length ORDER BY n.position) AS row_lengths,
+      string_agg(n.row_text, ',' ORDER BY n.position) AS row_texts
+    FROM (
+      SELECT position, row_text, octet_length(row_text) AS row_length,
+        sum(octet_length(row_text)) OVER (ORDER BY position) - octet_length(row_text) AS bytes_before
+      FROM (SELECT * FROM (${source.rows}) live OFFSET 0) rendered
+    ) n GROUP BY n.bytes_before / ${String(BLOCK_BYTES)}`;
+}
+
+/**
+ * The plan that {@link buildImage} is written for, whatever statistics say: keys and rows are found through the unique indexes. Without it
+ * a planner that expects few batches would read a whole table for each of them.
+ */
+export const BUILD_IMAGE_SETTINGS = 'SET LOCAL enable_seqscan=off;SET LOCAL enable_memoize=off';
 
 /** `$1` scope_pk, `$2` snapshot id, `$3` image id, `$4` source id, `$5` head, `$6` rows, `$7` bytes, `$8` lifetime in ms. */
 export function insertSnapshotSession(m: MetadataNames): string {

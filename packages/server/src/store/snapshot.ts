@@ -81,8 +81,8 @@ export async function findImage(
 
 export interface BuiltImage extends SnapshotImage {
   readonly largestRowBytes: bigint;
-  /** Keys that live in the metadata or in the tables, but not in both. */
-  readonly mismatchCount: bigint;
+  /** Whether every live key of the metadata has its row and every row its key. */
+  readonly isComplete: boolean;
 }
 
 export interface ImageRequest {
@@ -103,12 +103,10 @@ export async function createImage(tx: PgTransaction, m: MetadataNames, request: 
     request.shapeSet,
     request.scopeId,
   ]);
-  const [rowCount = 0n, byteCount = 0n, largestRowBytes = 0n, keysWithoutRow = 0n, tableRowCount = 0n] = (rows[0] ?? []).map(
+  const [rowCount = 0n, byteCount = 0n, largestRowBytes = 0n, mismatchCount = 0n, tableRowCount = 0n] = (rows[0] ?? []).map(
     (value) => BigInt(value ?? 0),
   );
-  // A key has one row at most, so the rows that no key has found are the rest.
-  const rowsWithoutKey = tableRowCount - (rowCount - keysWithoutRow);
-  return { imageId, rowCount, byteCount, largestRowBytes, mismatchCount: keysWithoutRow + rowsWithoutKey };
+  return { imageId, rowCount, byteCount, largestRowBytes, isComplete: mismatchCount === 0n && tableRowCount === rowCount };
 }
 
 export interface NewSnapshotSession {
