@@ -61,9 +61,9 @@ export class CountingPostgres implements Postgres {
       ...(run === undefined
         ? {}
         : {
-            run: async (statements: readonly (string | PgStatement)[], commits: boolean) => {
+            run: async (statements: readonly (string | PgStatement)[], commits: boolean, takeText?: (text: string) => void) => {
               note(true);
-              const results = await run(statements, commits);
+              const results = await run(statements, commits, takeText);
               if (commits) state.isCommitted = true;
               return results;
             },

@@ -20,6 +20,18 @@ const keepText = (text: string): string => text;
 /** Leaves every value as PostgreSQL wrote it; the host's own type parsers never see our results. */
 const TEXT_TYPES: CustomTypesConfig = { getTypeParser: () => keepText };
 
+/** Number of the type `varchar`, the same in every database. */
+const VARCHAR_OID = 1043;
+
+/** Hands each `varchar` over instead of keeping it. */
+function createTakingTypes(takeText: (text: string) => void): CustomTypesConfig {
+  const take = (text: string): null => {
+    takeText(text);
+    return null;
+  };
+  return { getTypeParser: (oid: number) => (oid === VARCHAR_OID ? take : keepText) };
+}
+
 /** What the transaction needs to know about the connection it runs on. */
 export interface TransactionConnection {
   readonly client: ClientBase;
@@ -79,11 +91,16 @@ export class PgOpenTransaction implements PgTransaction {
     return this.#send(sql);
   }
 
-  async run(statements: readonly (string | PgStatement)[], commits: boolean): Promise<readonly PgResult[]> {
+  async run(
+    statements: readonly (string | PgStatement)[],
+    commits: boolean,
+    takeText?: (text: string) => void,
+  ): Promise<readonly PgResult[]> {
     const script = statements.map((statement) => this.#statements.format(statement)).join(';');
     try {
-      if (!commits) return await this.#send(script, statements.length);
-      const results = await this.#send(`${script};COMMIT`, statements.length + 1);
+      const types = takeText === undefined ? TEXT_TYPES : createTakingTypes(takeText);
+      if (!commits) return await this.#send(script, statements.length, types);
+      const results = await this.#send(`${script};COMMIT`, statements.length + 1, types);
       this.#state = 'committed';
       return results.slice(0, -1);
     } catch (error) {
@@ -132,12 +149,12 @@ export class PgOpenTransaction implements PgTransaction {
    * Sends a script, with BEGIN in front if it is the first one. On a connection known to be direct the results of a script whose number
    * is known need no mark in front, which is a statement with a plan of its own; should the connection have changed, an EXECUTE fails.
    */
-  async #send(sql: string, resultCount?: number): Promise<readonly PgResult[]> {
+  async #send(sql: string, resultCount?: number, types = TEXT_TYPES): Promise<readonly PgResult[]> {
     this.#connection.signal?.throwIfAborted();
-    if (this.#state !== 'new') return (await runPgScript(this.#connection.client, sql)).map(toPgResult);
+    if (this.#state !== 'new') return (await runPgScript(this.#connection.client, sql, types)).map(toPgResult);
     this.#state = 'open';
     const isMarked = resultCount === undefined || resultCount === 0 || !this.#statements.isDirect;
-    const results = await runPgScript(this.#connection.client, `${formatBegin(this.#begin, isMarked)};${sql}`);
+    const results = await runPgScript(this.#connection.client, `${formatBegin(this.#begin, isMarked)};${sql}`, types);
     if (!isMarked) return results.slice(-resultCount).map(toPgResult);
     const begun = results.findIndex(({ fields: [field] }) => field?.name === SESSION_COLUMN || field?.name === ISOLATION_COLUMN);
     if (results[begun]?.fields[0]?.name === SESSION_COLUMN) this.#noteSession(results[begun]);
@@ -188,8 +205,8 @@ export async function runPgQuery(
   }
 }
 
-async function runPgScript(client: ClientBase, sql: string): Promise<readonly RawResult[]> {
-  const config: QueryArrayConfig = { text: sql, rowMode: 'array', types: TEXT_TYPES };
+async function runPgScript(client: ClientBase, sql: string, types: CustomTypesConfig): Promise<readonly RawResult[]> {
+  const config: QueryArrayConfig = { text: sql, rowMode: 'array', types };
   try {
     const answer = await client.query<(string | null)[]>(config);
     return Array.isArray(answer) ? answer : [answer];

@@ -139,6 +139,25 @@ test('a repeatable-read transaction sees what was committed before its first sta
   expect(count.rows).toEqual([['1']]);
 });
 
+test('texts too large to be kept are handed over as they arrive, and only those', async () => {
+  const select = bindStatement(
+    (bind) => `SELECT n, repeat('é', n)::varchar, n::text FROM generate_series(1, ${bind('int4', 3)}) n`,
+  );
+  const db = createPgDatabase(pool);
+  for (const attempt of ['plain', 'prepared']) {
+    const taken: string[] = [];
+    const results = await db.transaction(WRITE, (tx) => runStatements(tx, [select, select], (text) => void taken.push(text)));
+    const rows = [1, 2, 3].map((n) => [String(n), null, String(n)]);
+    expect(
+      results.map((result) => result.rows),
+      attempt,
+    ).toEqual([rows, rows]);
+    expect(taken).toEqual(['é', 'éé', 'ééé', 'é', 'éé', 'ééé']);
+  }
+  const [kept] = await db.transaction(WRITE, (tx) => runStatements(tx, [select]));
+  expect(kept?.rows[2]).toEqual(['3', 'ééé', '3']);
+});
+
 test('a script that fails inside a savepoint can go on in the same transaction', async () => {
   await withOwnPool(async (own) => {
     const db = createPgDatabase(own);

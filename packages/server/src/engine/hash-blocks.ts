@@ -11,8 +11,8 @@ import type { MetadataNames } from '../store/metadata.sql.ts';
 /** Deeper than any stored value: PostgreSQL's own JSON reader gives up long before. */
 const STORED_DEPTH_MAX = 100_000;
 
-export interface StoredBlocks {
-  readonly scopePk: string;
+/** What has to be known of a bundle to hash its blocks. */
+export interface HashedBlocks {
   readonly bundleSeq: bigint;
   /** Rows with a lower ordinal were pushed, so that a violation can name the ordinal of the push. */
   readonly pushedRowCount: number;
@@ -32,20 +32,43 @@ export interface BlockHashes {
 
 /**
  * Bundle hash and canonical length of rows that were just stored, read back block by block through one COPY: for nested JSON,
- * whose canonical form only the process can make, and for bundles too large to be hashed as one value.
+ * whose canonical form only the process can make, and for bundles too large to be hashed as one value. For what the statement does not
+ * tell while it writes.
  *
  * @throws SyncError `push_commit_invalid` with violation `not_representable` for a JSON number outside binary64.
  */
-export async function hashStoredBlocks(tx: PgTransaction, m: MetadataNames, blocks: StoredBlocks): Promise<BlockHashes> {
-  const request = blocks.hashesRequest ? new RowHasher(blocks.createHash) : undefined;
-  const hashers = { committed: new RowHasher(blocks.createHash), request };
+export async function hashStoredBlocks(
+  tx: PgTransaction,
+  m: MetadataNames,
+  blocks: HashedBlocks & { readonly scopePk: string },
+): Promise<BlockHashes> {
+  const hasher = new BlockHasher(blocks);
   const copy = tx.copyTo(copyJsonOut(blockTextsSql(m, blocks.scopePk, String(blocks.bundleSeq))));
-  for await (const block of splitLines(copy)) {
-    if (blocks.hasNestedJson) addBlock(hashers, block, blocks);
-    else addFlatBlock(hashers, block, String(blocks.bundleSeq));
+  for await (const block of splitLines(copy)) hasher.add(block);
+  return hasher.finish();
+}
+
+/** Hashes the blocks of a bundle one after the other, in their order. */
+export class BlockHasher {
+  readonly #blocks: HashedBlocks;
+  readonly #hashers: Hashers;
+
+  constructor(blocks: HashedBlocks) {
+    this.#blocks = blocks;
+    const request = blocks.hashesRequest ? new RowHasher(blocks.createHash) : undefined;
+    this.#hashers = { committed: new RowHasher(blocks.createHash), request };
   }
-  const { committed } = hashers;
-  return { bundleHash: committed.digestHex(), canonicalBytes: committed.byteCount, requestHash: request?.digestHex() };
+
+  /** Throws as {@link hashStoredBlocks} does. */
+  add(block: string): void {
+    if (this.#blocks.hasNestedJson) addBlock(this.#hashers, block, this.#blocks);
+    else addFlatBlock(this.#hashers, block, String(this.#blocks.bundleSeq));
+  }
+
+  finish(): BlockHashes {
+    const { committed, request } = this.#hashers;
+    return { bundleHash: committed.digestHex(), canonicalBytes: committed.byteCount, requestHash: request?.digestHex() };
+  }
 }
 
 /** JSON text holds no raw newline, so each line is one block. */
@@ -80,7 +103,7 @@ function addFlatBlock(hashers: Hashers, block: string, bundleSeq: string): void 
   hashers.request?.addRows(request, count);
 }
 
-function addBlock(hashers: Hashers, block: string, { bundleSeq, pushedRowCount }: StoredBlocks): void {
+function addBlock(hashers: Hashers, block: string, { bundleSeq, pushedRowCount }: HashedBlocks): void {
   const rows = parseJson(`[${block}]`, { depthMax: STORED_DEPTH_MAX });
   if (!Array.isArray(rows)) throw new TypeError('a stored block is not a list of rows');
   for (const row of rows) {

@@ -7,6 +7,9 @@ import type { Sha256Factory } from '@oversync/protocol';
  */
 export const createFastSha256: Sha256Factory = findNativeFactory() ?? createSha256;
 
+/** The platform hashes no slower than PostgreSQL. */
+export const hasNativeSha256 = createFastSha256 !== createSha256;
+
 function findNativeFactory(): Sha256Factory | undefined {
   if (typeof process === 'undefined' || typeof process.getBuiltinModule !== 'function') return undefined;
   const { createHash } = process.getBuiltinModule('node:crypto');

@@ -4,6 +4,7 @@ import type { JsonObject } from '@oversync/protocol';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import type { Postgres } from '../ports/postgres.ts';
 import type { Actor, SyncContext } from './context.ts';
 import { commitPush } from './push-commit.ts';
 import { initializeScope, openPushFixture, readBundle, refusal, stagePush } from './test-push.ts';
@@ -223,6 +224,23 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
       }
     });
 
+    it('leaves the same through a driver that keeps every text until the end', async () => {
+      const pair = await Pair.open();
+      const ctx = { ...inParts(), db: keepTexts(inParts().db) };
+      for (const rows of [list('INSERT', 0n), list('UPDATE', 1n), list('DELETE', 2n)]) {
+        const { answer } = await pair.push(rows, ctx);
+        expect(answer).toEqual({ code: 'accepted' });
+      }
+    });
+
+    it('finds a key that was deleted before and comes as a new one', async () => {
+      const pair = await Pair.open();
+      await pair.push(list('INSERT', 0n, 1), inParts());
+      await pair.push(list('DELETE', 1n, 1), inParts());
+      const { answer } = await pair.push(list('INSERT', 0n), inParts());
+      expect(answer['code']).toBe('push_conflict');
+    });
+
     it.each(['UPDATE', 'DELETE'] as const)('finds a key that an earlier part has written: %s', async (op) => {
       const pair = await Pair.open();
       await pair.push(list('INSERT', 0n), inParts());
@@ -272,6 +290,26 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
     const { answer, roundTrips } = await pair.push(rows('INSERT', 3n));
     expect(answer).toEqual({ code: 'accepted' });
     expect(roundTrips).toBeLessThan(STEPWISE_ROUND_TRIPS);
+  });
+
+  it('finds keys that are known already among rows that are new to their device', async () => {
+    const pair = await Pair.open();
+    const row = (id: string, op: TestRow['op'], base: bigint): TestRow => ({
+      table: 'named',
+      key: { id },
+      op,
+      base,
+      ...(op === 'DELETE' ? {} : { payload: { id, order: op } }),
+    });
+    await pair.push([row('live', 'INSERT', 0n), row('gone', 'INSERT', 0n)]);
+    await pair.push([row('gone', 'DELETE', 1n)]);
+    for (const known of ['live', 'gone']) {
+      const { answer } = await pair.push([row('new', 'INSERT', 0n), row(known, 'INSERT', 0n)]);
+      expect(answer['code'], known).toBe('push_conflict');
+    }
+    const mixed = await pair.push([row('new', 'INSERT', 0n), row('gone', 'INSERT', 2n)]);
+    expect(mixed.answer).toEqual({ code: 'accepted' });
+    expect(mixed.roundTrips).toBeLessThan(STEPWISE_ROUND_TRIPS);
   });
 
   it('is taken back when a trigger or a cascade has written as well, and goes step by step the next time', async () => {
@@ -333,6 +371,25 @@ describe('[P3] [C5] [I11] a push that one statement commits', () => {
     expect(roundTrips).toBeLessThan(STEPWISE_ROUND_TRIPS);
   });
 });
+
+/** The same database through a driver that hands no text over. */
+function keepTexts(db: Postgres): Postgres {
+  return {
+    features: db.features,
+    query: (sql, params) => db.query(sql, params),
+    transaction: (begin, fn) =>
+      db.transaction(begin, (tx) => {
+        const run = tx.run?.bind(tx);
+        return fn({
+          query: (sql, params) => tx.query(sql, params),
+          script: (sql) => tx.script(sql),
+          ...(run === undefined ? {} : { run: (statements, commits) => run(statements, commits) }),
+          copyFrom: (sql, chunks) => tx.copyFrom(sql, chunks),
+          copyTo: (sql) => tx.copyTo(sql),
+        });
+      }),
+  };
+}
 
 function expectEqual(direct: unknown, stepwise: unknown): void {
   expect(direct).toEqual(stepwise);

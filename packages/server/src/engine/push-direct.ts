@@ -13,8 +13,10 @@ import { runStatements } from '../store/run-statements.ts';
 import type { SyncContext } from './context.ts';
 import { readWrittenRows } from './finalise.ts';
 import type { WrittenRows } from './finalise.ts';
+import { hasNativeSha256 } from './platform-hash.ts';
 import { checkRowColumns } from './push-apply.ts';
 import type { ApplyInput } from './push-apply-statement.ts';
+import { ToldBlocks } from './told-blocks.ts';
 
 export interface DirectInput extends ApplyInput {
   readonly bundleSeq: bigint;
@@ -43,22 +45,26 @@ export async function commitDirect(
   const push = ctx.commitsDirectly === false ? null : planDirectPush(input.groups, input.catalog);
   if (push === null || push.groups.some(({ table }) => busyTables.has(table))) return undefined;
   const tables = [...new Set(push.groups.map(({ table }) => table))];
-  const { staged } = input;
+  const { staged, bundleSeq } = input;
   const rowCount = push.groups.reduce((sum, { group }) => sum + group.rowCount, 0);
   const parts = cutParts(rowCount, ctx.directPartRows ?? DIRECT_PART_ROWS);
-  // The hash goes over all rows in one value.
-  const isHashed = parts.length === 1 && !tables.some((table) => table.hasNestedJson);
   const hasSmallRows = Number(input.stagedBytes) <= rowCount * SMALL_ROW_BYTES;
+  const hasNestedJson = tables.some((table) => table.hasNestedJson);
+  // In PostgreSQL the hash goes over all rows in one value, which takes no longer than to send a few of them.
+  const isHashed = parts.length === 1 && !hasNestedJson;
+  const isTold = !isHashed && hasSmallRows && hasNativeSha256 && tx.run !== undefined;
+  const told = isTold ? new ToldBlocks({ bundleSeq, rowCount, hasNestedJson }) : undefined;
   const query = {
     ...staged,
     push,
     hasSmallRows,
-    bundleSeq: String(input.bundleSeq),
+    bundleSeq: String(bundleSeq),
     floor: String(input.floor),
     hashBytesMax: isHashed ? SQL_HASH_BYTES_MAX : 0,
+    tellsTexts: told !== undefined,
   };
   try {
-    const results = await runStatements(tx, [
+    const statements = [
       'SAVEPOINT applied',
       'SET CONSTRAINTS ALL DEFERRED',
       applyTablesSetting(tables.map(({ tableId }) => tableId)),
@@ -67,7 +73,8 @@ export async function commitDirect(
       ...settleConstraints(ctx.names, staged.scopePk, input.captureToken),
       ...tables.map(selectRowColumns),
       ...tables.map(selectRowChangers),
-    ]);
+    ];
+    const results = await runStatements(tx, statements, told?.take);
     const written = results.slice(DIRECT_RESULT, DIRECT_RESULT + parts.length);
     const [, , captures, ...columns] = results.slice(DIRECT_RESULT + parts.length);
     checkRowColumns(
@@ -79,10 +86,10 @@ export async function commitDirect(
     const isAlone = captures?.rows.length === 0 && !hasChanger;
     if (!isAlone) for (const table of tables) busyTables.add(table);
     const rows = readDirectRows(
-      written.map((result) => result.rows[0] ?? []),
+      written.map((result) => result.rows.at(-1) ?? []),
       push.op === 'INSERT' ? 0 : rowCount,
     );
-    if (isAlone && rows !== undefined) return rows;
+    if (isAlone && rows !== undefined) return { ...rows, hash: rows.hash ?? told?.finish(written) };
   } catch (error) {
     if (!(error instanceof PgFault) || !isRefused(error)) throw error;
   }

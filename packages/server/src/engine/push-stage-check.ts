@@ -83,6 +83,7 @@ function parseGroup(row: PgRow): ApplyGroup {
     columnSet: reader.text(),
     firstRowOrdinal: reader.int(),
     rowCount: reader.int(),
+    isNew: reader.text() === 't',
   };
 }
 

@@ -20,6 +20,8 @@ export interface ApplyGroup {
   readonly columnSet: string;
   readonly firstRowOrdinal: number;
   readonly rowCount: number;
+  /** No row was ever seen by its device: all base versions are 0. Unknown where it was not asked. */
+  readonly isNew?: boolean;
 }
 
 /** Where the staged rows are. */

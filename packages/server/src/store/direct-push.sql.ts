@@ -58,6 +58,11 @@ export interface DirectPushShape {
   readonly hashBytesMax: number;
   /** Blocks of the greatest number of rows are expected to stay far below their greatest size. */
   readonly hasSmallRows: boolean;
+  /**
+   * The texts of the blocks come along, in the order of their rows and before the totals, so that they are hashed meanwhile: a row each,
+   * its first column the first ordinal, its last the text as `varchar`, the others NULL. Small rows only.
+   */
+  readonly tellsTexts?: boolean;
   /** Only rows of a range, whose ends are two more parameters; other parts may have been written before. Tells no canonical bytes. */
   readonly isPart?: boolean;
 }
@@ -70,7 +75,7 @@ const MAY_WRITE = '(SELECT g.verdict FROM guard g)';
 
 /**
  * One row as `writeRowsSql` gives it, without any rows when one is in conflict, the number of rows that were updated or deleted (0 for inserts), and the bytes of the largest block
- * (0 where blocks were cut by bytes).
+ * (0 where blocks were cut by bytes). With {@link DirectPushShape.tellsTexts} it is the last one, and has one column more, which is NULL.
  */
 export function commitDirectly(m: MetadataNames, query: DirectPushQuery): PgStatement {
   return bindNumbered(formatDirectPush(m, { ...query, isPart: query.range !== undefined }), [
@@ -97,9 +102,10 @@ export function formatDirectPush(
   const { push } = query;
   const facts: ImageFacts = {
     tables: [...new Set(push.groups.map(({ table }) => table))],
-    states: push.op === 'INSERT' ? 'mixed' : 'known',
+    states: isNew(push) ? 'new' : push.op === 'INSERT' ? 'mixed' : 'known',
     images: push.op === 'DELETE' ? 'gone' : 'live',
     hashBytesMax: query.hashBytesMax,
+    tellsTexts: query.tellsTexts === true && query.hasSmallRows,
   };
   const rows = push.groups.map((group, index) => `x${String(index)} AS MATERIALIZED (${rowsSql(m, query, group)})`);
   const applied = push.groups.map((group, index) => `a${String(index)} AS (${applySql(push, group, `x${String(index)}`)})`);
@@ -113,8 +119,22 @@ export function formatDirectPush(
   return `
 WITH ${rows.join(',\n')}, guard AS MATERIALIZED (SELECT bool_and(v.verdict) AS verdict FROM (${verdicts.join(' UNION ALL ')}) v), ${applied.join(',\n')},
 image AS NOT MATERIALIZED (${images.join(' UNION ALL ')}), ${query.hasSmallRows ? writeSmallRowCtes(m, facts) : writeImageCtes(m, facts)}
-${conclude(`SELECT ${selectTotals(facts, '0', 'i.block, i.ord')}, ${push.op === 'INSERT' ? '0' : counts.join('+')}, ${query.hasSmallRows ? 't.largest_block' : '0'}
-FROM totals t`)}`;
+${conclude(
+  `${facts.tellsTexts === true ? TEXTS : ''}SELECT ${selectTotals(facts, '0', 'i.block, i.ord')}, ${push.op === 'INSERT' ? '0' : counts.join('+')}, ${query.hasSmallRows ? 't.largest_block' : '0'}${facts.tellsTexts === true ? ', NULL' : ''}
+FROM totals t`,
+)}`;
+}
+
+/** In front of the totals: PostgreSQL sends each block as soon as it is written, and they are written in the order of their rows. */
+const TEXTS = `SELECT b.first_row_ordinal, NULL, NULL, NULL, NULL, NULL, NULL, NULL, b.row_texts::varchar FROM blocks b
+UNION ALL `;
+
+/**
+ * Rows that nobody has seen before need no look-up: should one of their keys be known nevertheless, the primary key of the versions or of
+ * the table refuses it.
+ */
+function isNew({ op, groups }: DirectPush): boolean {
+  return op === 'INSERT' && groups.every(({ group }) => group.isNew === true);
 }
 
 function rowsSql(m: MetadataNames, query: DirectPushShape, direct: DirectGroup): string {
@@ -135,10 +155,11 @@ function rowsSql(m: MetadataNames, query: DirectPushShape, direct: DirectGroup):
   });
   // A key that an earlier part has written looks known at the version that this bundle gives it.
   const isAccepted = query.isPart === true ? `${accept} AND s.version IS DISTINCT FROM ${BUNDLE_SEQ}` : accept;
+  const state = isNew(push) ? `NULL::tid AS ${OWN.state},true` : `s.state_ctid AS ${OWN.state},${isAccepted}`;
   return (
-    `SELECT ${y(OWN.block)},${y(OWN.ord)},${y(OWN.keyBytes)},s.state_ctid AS ${OWN.state},${isAccepted} AS ${OWN.isAccepted},${head} AS ${OWN.head},${payload} AS ${OWN.payload},` +
+    `SELECT ${y(OWN.block)},${y(OWN.ord)},${y(OWN.keyBytes)},${state} AS ${OWN.isAccepted},${head} AS ${OWN.head},${payload} AS ${OWN.payload},` +
     `${push.op === 'INSERT' ? '' : `${y(OWN.scope)},`}${values.join(',')} FROM (${convertedSql(m, query, direct)}) y` +
-    `${lookUpState(m, direct)} ORDER BY ${y(OWN.block)},${y(OWN.ord)}`
+    `${isNew(push) ? '' : lookUpState(m, direct)} ORDER BY ${y(OWN.block)},${y(OWN.ord)}`
   );
 }
 

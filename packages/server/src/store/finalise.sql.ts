@@ -114,6 +114,8 @@ export interface ImageFacts {
   /** Whether the rows are there. */
   readonly images: 'live' | 'gone' | 'mixed';
   readonly hashBytesMax: number;
+  /** The texts of the blocks are read again, by the SELECT at the end. */
+  readonly tellsTexts?: boolean;
 }
 
 /** Writes what `image` says: blocks, row versions, tombstones. `totals` has one row. */
@@ -149,7 +151,7 @@ export function writeSmallRowCtes(m: MetadataNames, facts: ImageFacts): string {
     SELECT w.*, octet_length(w.wire) AS bytes FROM (
       SELECT i.block, i.ord, i.table_id, ${wireExpression(facts)} AS wire FROM image i ORDER BY i.block, i.ord OFFSET 0) w) z
   GROUP BY z.block
-  RETURNING row_count, row_lengths, octet_length(row_texts) AS bytes
+  RETURNING row_count, row_lengths, octet_length(row_texts) AS bytes${facts.tellsTexts === true ? ', first_row_ordinal, row_texts' : ''}
 )${writeStateCtes(m, facts)}, totals AS (
   SELECT t.*, t.wire_bytes + t.row_count * ${String(surplus)} + ${digitsOfOrdinals('t.row_count')} + 2 AS canonical_bytes FROM (
     SELECT sum(b.row_count) AS row_count, sum(b.bytes) + count(*) - 1 AS wire_bytes,
@@ -174,13 +176,15 @@ function isGone({ images }: ImageFacts): string {
   return { live: 'false', gone: 'true', mixed: 'i.payload IS NULL' }[images];
 }
 
+/** What is equal for all rows stands in sub-selects of its own, which run once: each `||` copies the text that it has so far. */
 function wireExpression({ tables, images }: ImageFacts): string {
-  const payload = {
-    live: `',"payload":' || i.payload || '}'`,
-    gone: `'}'`,
-    mixed: `COALESCE(',"payload":' || i.payload, '') || '}'`,
+  const version = `',"row_version":' || ${BUNDLE_SEQ}::text`;
+  const rest = {
+    live: `(SELECT ${version} || ',"payload":') || i.payload || '}'`,
+    gone: `(SELECT ${version} || '}')`,
+    mixed: `(SELECT ${version}) || COALESCE(',"payload":' || i.payload, '') || '}'`,
   };
-  return `'{' || ${caseByTable(tables, tableMembers)} || ',' || i.head || ',"row_version":' || ${BUNDLE_SEQ}::text || ${payload[images]}`;
+  return `'{' || ${caseByTable(tables, tableMembers)} || ',' || i.head || ${rest[images]}`;
 }
 
 /** Up to and without FROM, whose rows are called z. */
@@ -211,7 +215,7 @@ function writeStateCtes(m: MetadataNames, facts: ImageFacts): string {
 
 /** Select list over `totals t`; `lost` is the number of pushed rows that are gone, as SQL, `order` how the rows of `image` are sorted. */
 export function selectTotals({ tables, hashBytesMax }: ImageFacts, lost: string, order = 'i.ord'): string {
-  const hash = hashBytesMax > 0 ? hashExpression(caseByTable(tables, tableMembers), hashBytesMax, order) : 'NULL::text';
+  const hash = hashBytesMax > 0 ? hashExpression(tables, hashBytesMax, order) : 'NULL::text';
   return `t.row_count, t.wire_bytes, t.canonical_bytes, t.largest_row, ${lost},
   ${hash}`;
 }
@@ -222,12 +226,19 @@ function shapeKeysExpression(tables: readonly TableDescription[]): string {
   return `ARRAY(SELECT DISTINCT ${key} FROM unnest(array_agg(z.table_id)) AS i (table_id) ORDER BY 1)`;
 }
 
-function hashExpression(names: string, bytesMax: number, order: string): string {
+function hashExpression(tables: readonly TableDescription[], bytesMax: number, order: string): string {
   return `CASE WHEN t.canonical_bytes <= ${String(bytesMax)} THEN (
-    SELECT encode(sha256(convert_to('[' || COALESCE(string_agg('{' || i.head || ',"payload":' || COALESCE(i.payload, 'null')
-      || ',"row_ordinal":"' || i.ord::text || '","row_version":"' || ${BUNDLE_SEQ}::text || '",' || ${names} || '}', ',' ORDER BY ${order}), '') || ']', 'UTF8')), 'hex')
+    SELECT encode(sha256(convert_to(${canonicalRowsExpression(tables, order)}, 'UTF8')), 'hex')
     FROM image i
   ) END`;
+}
+
+/** Rows of one table end alike: their end travels with the comma, and not through every row's own text. */
+function canonicalRowsExpression(tables: readonly TableDescription[], order: string): string {
+  const start = `i.head || ',"payload":' || COALESCE(i.payload, 'null') || ',"row_ordinal":"' || i.ord::text`;
+  const end = `'","row_version":"' || ${BUNDLE_SEQ}::text || '",' || ${caseByTable(tables, tableMembers)} || '}'`;
+  if (tables.length > 1) return `'[' || string_agg('{' || ${start} || ${end}, ',' ORDER BY ${order}) || ']'`;
+  return `'[{' || string_agg(${start}, (SELECT ${end} || ',{') ORDER BY ${order}) || ${end} || ']'`;
 }
 
 /** `image`: one row per bundle row. `head` is what wire and canonical form share: the members key and op. */
