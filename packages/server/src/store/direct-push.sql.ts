@@ -159,12 +159,13 @@ function rowsSql(m: MetadataNames, query: DirectPushShape, direct: DirectGroup):
   return (
     `SELECT ${y(OWN.block)},${y(OWN.ord)},${y(OWN.keyBytes)},${state} AS ${OWN.isAccepted},${head} AS ${OWN.head},${payload} AS ${OWN.payload},` +
     `${push.op === 'INSERT' ? '' : `${y(OWN.scope)},`}${values.join(',')} FROM (${convertedSql(m, query, direct)}) y` +
-    `${isNew(push) ? '' : lookUpState(m, direct)} ORDER BY ${y(OWN.block)},${y(OWN.ord)}`
+    `${isNew(push) ? '' : lookUpState(m, direct)}${goesByKey(query) ? '' : ` ORDER BY ${y(OWN.block)},${y(OWN.ord)}`}`
   );
 }
 
 /** OFFSET 0 keeps the planner from pulling the cast up, where it would run once per column instead of once per row. */
-function convertedSql(m: MetadataNames, { push, isPart }: DirectPushShape, { table, group }: DirectGroup): string {
+function convertedSql(m: MetadataNames, query: DirectPushShape, { table, group }: DirectGroup): string {
+  const { push, isPart } = query;
   const key = quoteIdentifier(table.keyColumn);
   const isDelete = push.op === 'DELETE';
   const fields = isDelete ? `z.${key}` : table.columns.map(({ name }) => `(z.r).${quoteIdentifier(name)}`).join(',');
@@ -175,8 +176,16 @@ function convertedSql(m: MetadataNames, { push, isPart }: DirectPushShape, { tab
     `SELECT z.${OWN.ord}/${String(BLOCK_ROWS_MAX)} AS ${OWN.block},z.${OWN.ord},z.${OWN.keyBytes},z.${OWN.keyText},z.${OWN.base}${scope},${fields} FROM (` +
     `SELECT p.row_ordinal AS ${OWN.ord},p.key_bytes AS ${OWN.keyBytes},p.key_text AS ${OWN.keyText},p.base_row_version AS ${OWN.base},${value} FROM ${m.pushRow} p ` +
     `WHERE p.scope_pk=${SCOPE_PK} AND p.push_id=${PUSH_ID} AND p.table_id=${String(table.tableId)} AND p.op='${push.op}' ` +
-    `AND p.column_set='${group.columnSet}'${isPart === true ? ` AND p.row_ordinal BETWEEN ${FIRST_ORDINAL} AND ${LAST_ORDINAL}` : ''} OFFSET 0) z ORDER BY 1,2 OFFSET 0`
+    `AND p.column_set='${group.columnSet}'${isPart === true ? ` AND p.row_ordinal BETWEEN ${FIRST_ORDINAL} AND ${LAST_ORDINAL}` : ''} OFFSET 0) z ORDER BY ${goesByKey(query) ? `z.${OWN.keyBytes}` : '1,2'} OFFSET 0`
   );
+}
+
+/**
+ * Versions were stored in the order of keys, and so are their index and that of the table: a part of a large push meets each of their pages
+ * once. A push that is one statement finds most of them in memory anyway, and its blocks and hash need the order of ordinals.
+ */
+function goesByKey({ push, isPart }: DirectPushShape): boolean {
+  return isPart === true && push.op !== 'INSERT';
 }
 
 /** One index look-up per key, as in `finalise.sql.ts`. */
