@@ -1,11 +1,11 @@
 import { SyncError } from '@oversync/protocol';
 
 import type { PgTransaction } from '../ports/postgres.ts';
-import { countScopeRows, snapshotRows } from '../rules/snapshot-sql.ts';
+import { countStrayRows, snapshotRows } from '../rules/snapshot-sql.ts';
 import type { ScopeFacts } from '../store/actor-facts.ts';
 import { createImage } from '../store/snapshot.ts';
 import type { SnapshotImage } from '../store/snapshot.ts';
-import { KEY_BATCH } from '../store/snapshot.sql.ts';
+import { KEY_BATCH, KEY_BATCHES } from '../store/snapshot.sql.ts';
 import type { Actor, SyncContext } from './context.ts';
 import type { ResolvedOptions } from './options.ts';
 
@@ -34,7 +34,7 @@ export async function buildSnapshotImage(
     source: {
       tableIds: tables.map(({ tableId }) => tableId),
       rows: snapshotRows(tables, ctx.names, SCOPE_ID, KEY_BATCH),
-      rowCount: countScopeRows(tables, SCOPE_ID),
+      strayRowCount: countStrayRows(tables, SCOPE_ID, KEY_BATCHES),
     },
   });
   if (!image.isComplete) {

@@ -191,6 +191,20 @@ test('[I12] rows of a table without a single key are noticed', async () => {
   }
 });
 
+test.each([0, 499, 500, 501, 799])(
+  '[I12] a row without a key is noticed beside the edges of a batch: row %d of 800',
+  async (offset) => {
+    const scope = await fillScope(0, 800);
+    await target.query(
+      `DELETE FROM sync.row_state WHERE (scope_pk, key_bytes) = (
+       SELECT scope_pk, key_bytes FROM sync.row_state JOIN sync.scope USING (scope_pk) WHERE scope_id = $1 ORDER BY key_bytes OFFSET ${String(offset)} LIMIT 1)`,
+      [scope],
+    );
+    const answer = await target.call('POST', '/sync/snapshot-sessions', { scope });
+    expect([answer.status, answer.json.error]).toStrictEqual([500, 'snapshot_session_create_failed']);
+  },
+);
+
 test('[I12] uuid keys, which are read as ranges, show the same damage, at both ends of the range too', async () => {
   const inScope = 'scope_pk = (SELECT scope_pk FROM sync.scope WHERE scope_id = $1)';
   const forget = (digit: string) => (scope: string) =>

@@ -21,6 +21,10 @@ export interface KeyBatch {
   readonly keys: string;
   /** `int8[]`, one for each key. */
   readonly versions: string;
+  /** The first key; that of the first batch of a table is the lowest uuid instead, so that no row lies before it. */
+  readonly firstKey: string;
+  /** The first key of the next batch, NULL for the last batch of a table. */
+  readonly nextKey: string;
 }
 
 /**
@@ -46,19 +50,24 @@ export function snapshotRows(
 /** The hidden column is never published, so its name is free beside the published ones. */
 const POSITION = quoteIdentifier(SCOPE_COLUMN);
 
+const HIGHEST_UUID = `'${'f'.repeat(32)}'::pg_catalog.uuid`;
+
 /**
- * Uuids sort like their bytes: the rows from the first key to the last are one range of the unique index, in the order of the keys, and
- * the place of a row in it is the place of its version. That costs less than a look-up or a join for each key.
+ * Uuids sort like their bytes: the rows from the first key of a batch to that of the next one are one range of the unique index, in the
+ * order of the keys, and the place of a row in it is the place of its version. That costs less than a look-up or a join for each key. The
+ * ranges of all batches cover the scope.
  */
 function rowsOfRange(table: TableDescription, functions: RenderFunctions, scopeId: string, batch: KeyBatch): string {
   const key = columnRef('r', table.keyColumn);
-  const bound = (index: string): string => keyFromBytes(table, `(${batch.keys})[${index}]`);
+  const first = keyFromBytes(table, batch.firstKey);
+  const next = keyFromBytes(table, batch.nextKey);
   const columns = table.columns.map(({ name }) => columnRef('r', name)).join(', ');
   const text = snapshotRowText(table, functions, `(${batch.versions})[t.${POSITION}]`);
   return (
     `SELECT t.${POSITION} AS position, ${keyBytesOfRow(table, 't')} AS key_bytes, ${text} AS row_text FROM (` +
     `SELECT ${columns}, row_number() OVER (ORDER BY ${key}) AS ${POSITION} FROM ${tableRef(table)} r ` +
-    `WHERE ${columnRef('r', SCOPE_COLUMN)} = ${scopeId} AND ${key} >= ${bound('1')} AND ${key} <= ${bound(`cardinality(${batch.keys})`)}` +
+    `WHERE ${columnRef('r', SCOPE_COLUMN)} = ${scopeId} AND ${key} >= ${first} AND ${key} <= COALESCE(${next}, ${HIGHEST_UUID}) ` +
+    `AND (${batch.nextKey} IS NULL OR ${key} <> ${next})` +
     `) t WHERE ${batch.tableId} = ${String(table.tableId)}`
   );
 }
@@ -87,10 +96,16 @@ function snapshotRowText(table: TableDescription, functions: RenderFunctions, ve
   );
 }
 
-/** An SQL expression for the rows that the tables hold for the scope, whatever the metadata says. */
-export function countScopeRows(tables: readonly TableDescription[], scopeId: string): string {
-  const counts = tables.map(
-    (table) => `(SELECT count(*) FROM ${tableRef(table)} WHERE ${quoteIdentifier(SCOPE_COLUMN)} = ${scopeId})`,
-  );
+/**
+ * An SQL expression for the rows of the scope that belong to no batch, beyond those that {@link snapshotRows} shows: rows of uuid tables
+ * without any key, and the surplus of rows over keys in tables whose keys are looked up. `batches` is the relation of all batches.
+ */
+export function countStrayRows(tables: readonly TableDescription[], scopeId: string, batches: string): string {
+  const counts = tables.map((table) => {
+    const rows = `SELECT count(*) FROM ${tableRef(table)} WHERE ${quoteIdentifier(SCOPE_COLUMN)} = ${scopeId}`;
+    const ofTable = `FROM ${batches} b WHERE b.table_id = ${String(table.tableId)}`;
+    if (table.keyKind === 'uuid') return `(${rows} AND NOT EXISTS (SELECT ${ofTable}))`;
+    return `(${rows})-(SELECT COALESCE(sum(cardinality(b.keys)), 0) ${ofTable})`;
+  });
   return ['0', ...counts].join('+');
 }

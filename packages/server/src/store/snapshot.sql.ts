@@ -62,17 +62,28 @@ export interface ImageSource {
   readonly tableIds: readonly number[];
   /** Yields `position, key_bytes, row_text` of the rows of {@link KEY_BATCH}, see `snapshotRows`; may use `$5` and up. */
   readonly rows: string;
-  /** Rows of the scope in all tables, as SQL expression. */
-  readonly rowCount: string;
+  /** Rows of the scope that no batch shows, as SQL expression; may read {@link KEY_BATCHES}. */
+  readonly strayRowCount: string;
 }
 
 /** Expressions of {@link buildImage} that {@link ImageSource.rows} may use. */
-export const KEY_BATCH = { tableId: 'batch.table_id', keys: 'batch.keys', versions: 'batch.versions' } as const;
+export const KEY_BATCH = {
+  tableId: 'batch.table_id',
+  keys: 'batch.keys',
+  versions: 'batch.versions',
+  firstKey: 'batch.first_key',
+  nextKey: 'batch.next_key',
+} as const;
+
+/** Relation of all batches, with the columns `table_id` and `keys`. */
+export const KEY_BATCHES = 'batch';
+
+const LOWEST_UUID_BYTES = `'\\x${'00'.repeat(16)}'::bytea`;
 
 /**
  * Builds an image in one statement, batch by batch of consecutive keys, so that no more than a batch of row texts is ever kept: sorting
  * all of them would write each text to disk several times. `$1` scope_pk, `$2` image id, `$3` head, `$4` shape set. Returns rows, bytes,
- * largest row, batches whose keys and rows disagree, and rows in the tables; the last count shows rows outside of all batches.
+ * largest row, batches whose keys and rows disagree, and rows outside of all batches.
  *
  * One pass over the keys carries them and their versions along as arrays. A batch whose texts fit into one block becomes one as they
  * come, a larger one is cut, and only one with a very long text is read again and cut row by row, which has to sort its texts. A batch
@@ -90,7 +101,9 @@ WITH live_key AS (
     array_agg(key_bytes ORDER BY position) AS keys, array_agg(version ORDER BY position) AS versions
   FROM live_key GROUP BY table_id, position / ${String(BLOCK_ROWS_MAX)}
 ), batch AS MATERIALIZED (
-  SELECT table_id, keys, versions, sum(cardinality(keys)) OVER (ORDER BY table_id, batch_number) - cardinality(keys) AS row_ordinal
+  SELECT table_id, keys, versions, CASE batch_number WHEN 0 THEN ${LOWEST_UUID_BYTES} ELSE keys[1] END AS first_key,
+    lead(keys[1]) OVER (PARTITION BY table_id ORDER BY batch_number) AS next_key,
+    sum(cardinality(keys)) OVER (ORDER BY table_id, batch_number) - cardinality(keys) AS row_ordinal
   FROM key_batch
 ), block AS (
   INSERT INTO ${m.snapshotBlock} (scope_pk, image_id, first_row_ordinal, row_count, row_lengths, row_texts)
@@ -116,7 +129,7 @@ WITH live_key AS (
   INSERT INTO ${m.snapshotImage} (scope_pk, image_id, bundle_seq, shape_set, row_count, byte_count)
   SELECT $1::int8, $2::uuid, $3::int8, $4::text, row_count, byte_count FROM total
 )
-SELECT row_count, byte_count, largest, mismatches, ${source.rowCount} FROM total`;
+SELECT row_count, byte_count, largest, mismatches, ${source.strayRowCount} FROM total`;
 }
 
 /**

@@ -103,10 +103,10 @@ export async function createImage(tx: PgTransaction, m: MetadataNames, request: 
     request.shapeSet,
     request.scopeId,
   ]);
-  const [rowCount = 0n, byteCount = 0n, largestRowBytes = 0n, mismatchCount = 0n, tableRowCount = 0n] = (rows[0] ?? []).map(
+  const [rowCount = 0n, byteCount = 0n, largestRowBytes = 0n, mismatchCount = 0n, strayRowCount = 0n] = (rows[0] ?? []).map(
     (value) => BigInt(value ?? 0),
   );
-  return { imageId, rowCount, byteCount, largestRowBytes, isComplete: mismatchCount === 0n && tableRowCount === rowCount };
+  return { imageId, rowCount, byteCount, largestRowBytes, isComplete: mismatchCount === 0n && strayRowCount === 0n };
 }
 
 export interface NewSnapshotSession {
