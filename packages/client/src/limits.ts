@@ -4,6 +4,8 @@
 export const UPLOAD_CHUNK_ROWS = 1000;
 /** (option) Encoded bytes of one push chunk: a chunk is held in memory once as text and once as bytes. */
 export const UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024;
+/** Chunks in a row that were sent ahead in vain, after which a push goes on one by one: its requests reach different processes. */
+export const CHUNKS_AHEAD_MISSES_MAX = 2;
 /** (option) Rows after which one frozen bundle ends softly. */
 export const PUSH_ROWS_MAX = 10_000;
 /** (option) Wire bytes after which one frozen bundle ends softly. */

@@ -1,4 +1,4 @@
-import { checkNotAborted } from '../http/exchange.ts';
+import { checkNotAborted, nextTurn } from '../http/exchange.ts';
 import type { Outbox } from '../store/client-state.ts';
 import { CandidateHasher } from '../store/committed-candidate.ts';
 import type { CommittedCandidate } from '../store/committed-candidate.ts';
@@ -70,9 +70,4 @@ export class CommittedProof {
     } while (await hasher.takePage(engine.driver, page));
     return hasher.result();
   }
-}
-
-/** Not by the clock of the client: time may stand still there. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -32,6 +32,8 @@ export interface EngineMemory {
   ownership: HeldLock | null;
   capabilities: { readonly value: ServerCapabilities; readonly atMs: number } | null;
   readonly proofs: ProofMemory;
+  /** Chunks in a row that were sent ahead and came too early for the server. */
+  chunksAheadMissed: number;
   /** The operation that runs now; resolves when it has ended. */
   running: Promise<void> | null;
 }
@@ -86,6 +88,7 @@ export function createEngine(options: ResolvedOptions): Engine {
       ownership: null,
       capabilities: null,
       proofs: new ProofMemory(),
+      chunksAheadMissed: 0,
       running: null,
     },
     opening: null,

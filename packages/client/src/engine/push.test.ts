@@ -234,6 +234,16 @@ describe('push', () => {
     expect(server.count('push_session_create')).toBe(1);
   });
 
+  it('[T50] "out of order" for a chunk sent again begins a new session where the server would have known it again', async () => {
+    const { server, device } = await start();
+    device.sql(insertUsers(1, 2));
+    server.override('push_session_chunk', () => Promise.reject(new TypeError('reset')));
+    server.override('push_session_chunk', () => refuse(409, 'push_chunk_out_of_order'));
+    expect((await device.client.pushPending()).outcome).toBe('committed');
+    expect(server.count('push_session_create')).toBe(2);
+    expect(server.head).toBe(1n);
+  });
+
   it('[T50] takes "out of order" for a chunk sent again as its arrival', async () => {
     const { server, device } = await start();
     server.features = { connect_lifecycle: true };

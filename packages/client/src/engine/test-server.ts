@@ -74,6 +74,7 @@ export class TestServer {
     connect_lifecycle: true,
     idempotent_push_chunks: true,
     push_session_status: true,
+    push_chunks_ahead: true,
     push_violations: true,
     push_conflict_list: true,
     gzip_request_bodies: false,

@@ -4,10 +4,10 @@ const encoder = new TextEncoder();
 const scratch = new Uint8Array(16 * 1024);
 
 /** UTF-8 bytes that one UTF-16 unit takes at most. */
-const BYTES_PER_UNIT_MAX = 3;
+export const UTF8_BYTES_MAX = 3;
 
 /** Units encoded at once. */
-const UNITS_MAX = Math.floor(scratch.length / BYTES_PER_UNIT_MAX);
+const UNITS_MAX = Math.floor(scratch.length / UTF8_BYTES_MAX);
 
 /** Bytes of well-formed text in UTF-8. */
 export function utf8Length(text: string): number {
@@ -27,6 +27,6 @@ function isHighSurrogate(unit: number): boolean {
 
 /** True when the text takes more bytes in UTF-8. Most texts are so much shorter or longer that nothing has to be counted. */
 export function isLongerThan(text: string, byteCount: number): boolean {
-  if (text.length * BYTES_PER_UNIT_MAX <= byteCount) return false;
+  if (text.length * UTF8_BYTES_MAX <= byteCount) return false;
   return text.length > byteCount || utf8Length(text) > byteCount;
 }

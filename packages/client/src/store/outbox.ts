@@ -4,11 +4,19 @@ import type { Sha256Factory } from '@oversync/protocol';
 import type { SqliteDriver, SqliteTx, SqlValue } from '../ports/sqlite-driver.ts';
 import type { RowOp } from '../rules/conflict-types.ts';
 import type { LocalSchema } from '../rules/local-schema.ts';
-import { utf8Length } from '../rules/utf8-length.ts';
+import { UTF8_BYTES_MAX, utf8Length } from '../rules/utf8-length.ts';
 import { loadClientState } from './client-state.ts';
 import type { ClientState, Outbox } from './client-state.ts';
 import { bigintColumn, countColumn, onlyRow, optionalTextColumn, textColumn } from './columns.ts';
-import { CHUNK_END, CHUNK_ROWS, CLEAR_OUTBOX_HEADER, OUTBOX_FACTS, SAVE_COMMITTED, UNFREEZE_ROWS } from './outbox.sql.ts';
+import {
+  CHUNK_END,
+  CHUNK_ROWS,
+  CHUNK_SIZE,
+  CLEAR_OUTBOX_HEADER,
+  OUTBOX_FACTS,
+  SAVE_COMMITTED,
+  UNFREEZE_ROWS,
+} from './outbox.sql.ts';
 import type { OutboxChunk, PageBounds } from './store-types.ts';
 import { CREATE_WORK_TABLES } from './work-tables.sql.ts';
 import { withDurableTransaction } from './transaction.ts';
@@ -21,22 +29,30 @@ const WIRE_DEPTH_MAX = 128;
 
 /** The frozen rows of one upload request, joined from their stored texts. A single row always fits; an empty chunk means the end. */
 export async function loadOutboxChunk(tx: SqliteTx, fromOrdinal: number, bounds: PageBounds): Promise<OutboxChunk> {
-  const texts: string[] = [];
+  const texts = (await loadFrozenRows(tx, fromOrdinal, bounds)).map(uploadRowText);
+  const taken = texts.slice(0, fittingCount(texts, bounds.bytesMax));
+  return { rowsText: taken.join(','), rowCount: taken.length, nextOrdinal: fromOrdinal + taken.length };
+}
+
+/** Texts that fit, the first one always. */
+function fittingCount(texts: readonly string[], bytesMax: number): number {
+  const length = texts.reduce((sum, text) => sum + text.length + 1, 0);
+  // Nearly always there is so much room that nothing has to be counted.
+  if (length * UTF8_BYTES_MAX <= bytesMax) return texts.length;
   let byteCount = 0;
-  for (const row of await loadFrozenRows(tx, fromOrdinal, bounds)) {
-    const text = uploadRowText(row);
-    byteCount += utf8Length(text) + 1;
-    if (texts.length > 0 && byteCount > bounds.bytesMax) break;
-    texts.push(text);
-  }
-  return { rowsText: texts.join(','), rowCount: texts.length, nextOrdinal: fromOrdinal + texts.length };
+  const end = texts.findIndex((text) => (byteCount += utf8Length(text) + 1) > bytesMax);
+  return end < 0 ? texts.length : Math.max(1, end);
 }
 
 /** Frozen rows from an ordinal on: schema, table, wire key, op, base version as text, wire payload. None = the end. */
 export async function loadFrozenRows(tx: SqliteTx, fromOrdinal: number, bounds: PageBounds): Promise<SqlValue[][]> {
-  const end = onlyRow(await tx.all(CHUNK_END, [BigInt(fromOrdinal), BigInt(bounds.rowsMax), BigInt(bounds.bytesMax)]))[0];
-  const last = end === null || end === undefined ? fromOrdinal : Number(end);
-  return tx.all(CHUNK_ROWS, [BigInt(fromOrdinal), BigInt(last)]);
+  const [size, end] = onlyRow(await tx.all(CHUNK_SIZE, [BigInt(fromOrdinal), BigInt(bounds.rowsMax)]));
+  const last = Number(size) <= bounds.bytesMax ? end : await chunkEnd(tx, fromOrdinal, bounds);
+  return tx.all(CHUNK_ROWS, [BigInt(fromOrdinal), last ?? BigInt(fromOrdinal)]);
+}
+
+async function chunkEnd(tx: SqliteTx, fromOrdinal: number, bounds: PageBounds): Promise<SqlValue | undefined> {
+  return onlyRow(await tx.all(CHUNK_END, [BigInt(fromOrdinal), BigInt(bounds.rowsMax), BigInt(bounds.bytesMax)]))[0];
 }
 
 function uploadRowText(row: readonly SqlValue[]): string {

@@ -1,12 +1,15 @@
 import { array, assert, asyncProperty, boolean, constant, constantFrom, oneof, record } from 'fast-check';
 import type { Arbitrary } from 'fast-check';
+import { RowHasher, committedRowText, createSha256 } from '@oversync/protocol';
 import { describe, expect, test } from 'vitest';
 
 import { MATCHED_RUNS_MAX } from '../limits.ts';
 import { checkIncomingRows } from '../rules/check-incoming.ts';
 import type { IncomingRow } from '../rules/incoming-row.ts';
+import { ProofMemory } from '../rules/proof-memory.ts';
 import { applyBundles } from './apply-bundles.ts';
 import { stageRowsAt } from './bundle-stage.ts';
+import { CandidateHasher } from './committed-candidate.ts';
 import { freezeOutbox } from './freeze.ts';
 import { FrozenMatch } from './frozen-match.ts';
 import { rowOp, storeCommittedRemote } from './outbox.ts';
@@ -205,6 +208,35 @@ describe('rows that came back as they were sent', () => {
       { numRuns: 150 },
     );
     expect(matchedCount).toBeGreaterThan(100);
+  });
+
+  test('[I8] [T53] the hash of the outbox is that of the bundle exactly where every row was committed as it was sent', async () => {
+    const counts = { proved: 0, refuted: 0 };
+    await assert(
+      asyncProperty(history, async (past) => {
+        const local = await openAttached(DDL);
+        write(local, past.pushed);
+        const { outbox } = await freezeOutbox(local.driver, local.schema, FREEZE);
+        if (outbox.state !== 'prepared') return;
+        const fates = past.added ? past.fates : [];
+        const rows = (await committedRows(local, fates, 7n)).map(({ row, wireKey }) => ({ ...row, wireKey }));
+        const hasher = new RowHasher();
+        rows.forEach((row, ordinal) =>
+          hasher.addRow(committedRowText({ ...row, key: row.wireKey, row_version: row.rowVersion }, ordinal)),
+        );
+        const match = new FrozenMatch(local.schema);
+        await match.load(local.driver, outbox.sourceBundleId, 0, rows.length);
+        const isUnchanged = match.unmatched(0, rows).length === 0 && rows.every((row) => row.rowVersion === 7n);
+        const candidate = new CandidateHasher(local.schema, new ProofMemory(), 7n, createSha256);
+        for (let hasMore = true; hasMore;) hasMore = await candidate.takePage(local.driver, { rowsMax: 3, bytesMax: 300 });
+        const result = candidate.result();
+        expect(result?.hash === hasher.digestHex()).toBe(isUnchanged);
+        if (isUnchanged) expect(result?.runs).toEqual(match.runs);
+        counts[isUnchanged ? 'proved' : 'refuted'] += 1;
+      }),
+      { numRuns: 150 },
+    );
+    expect(Math.min(counts.proved, counts.refuted)).toBeGreaterThan(10);
   });
 
   test('a JSON column takes the canonical text although the row came back as it was sent', async () => {
