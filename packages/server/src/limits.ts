@@ -174,6 +174,9 @@ export const SMALL_CHUNK_LENGTH_MAX = 1_048_576;
 /** Bytes; a body up to this size is parsed at once, as most such chunks are small. Any other is read in place where it can be. */
 export const PARSED_CHUNK_BYTES_MAX = 64 * KIB;
 
+/** Pieces of 128 KiB that wait for the next chunk: what one of 5,000 rows needs. */
+export const PIECES_KEPT_MAX = 64;
+
 /** Staged bytes above which the request hash is computed outside PostgreSQL, which would hold several copies of the text. */
 export const SQL_HASH_BYTES_MAX = 64 * MIB;
 

@@ -26,7 +26,15 @@ import { locateConversionFailure } from './push-locate.ts';
 import { getPushMemory } from './push-memory.ts';
 import { rebuildStagedRows } from './push-rebuild.ts';
 import { stageSmallChunk } from './push-small.ts';
-import { describeChunk, findFlatInput, hasFewRows, readStagedRows, readStaging, StagingCopy } from './push-staging.ts';
+import {
+  describeChunk,
+  findFlatInput,
+  hasFewRows,
+  readStagedRows,
+  readStaging,
+  releaseStaging,
+  StagingCopy,
+} from './push-staging.ts';
 import type { FlatInput, PushChunkInput, Staging } from './push-staging.ts';
 import { withWriteTransaction } from './transaction.ts';
 import type { FirstTry } from './transaction.ts';
@@ -99,6 +107,7 @@ async function stageOnce(ctx: SyncContext, actor: Actor, input: PushChunkInput):
   const { startRowOrdinal, rowCount } = staging;
   if (outcome.isReplayed) ctx.emit({ name: 'chunkReplayed' });
   else rememberChunk(ctx, input.pushId, staging, outcome.sourceBundleId);
+  releaseStaging(staging);
   return { push_id: input.pushId, next_expected_row_ordinal: startRowOrdinal + rowCount };
 }
 

@@ -1,9 +1,10 @@
 /** A chunk in the forms in which it is staged. */
 import type { JsonValue } from '@oversync/protocol';
 
-import { PARSED_CHUNK_BYTES_MAX, SMALL_CHUNK_LENGTH_MAX, SMALL_CHUNK_ROWS_MAX } from '../limits.ts';
+import { PARSED_CHUNK_BYTES_MAX, PIECES_KEPT_MAX, SMALL_CHUNK_LENGTH_MAX, SMALL_CHUNK_ROWS_MAX } from '../limits.ts';
 import { FLAT_DEPTH, FlatChunk, readFlatHead } from '../rules/flat-chunk.ts';
 import type { FlatHead } from '../rules/flat-chunk.ts';
+import { PiecePool } from '../rules/piece-pool.ts';
 import { readChunkOutline, readPushChunk, readPushRows } from '../rules/push-chunk-reader.ts';
 import type { ChunkReaderSettings } from '../rules/push-chunk-reader.ts';
 import type { PushRow } from '../rules/push-row.ts';
@@ -102,6 +103,14 @@ export function readStaging(ctx: SyncContext, actor: Actor, input: PushChunkInpu
   };
 }
 
+/** Of the copies and canonical texts of large chunks. */
+const piecePool = new PiecePool(PIECES_KEPT_MAX);
+
+/** Call when nobody needs the canonical text of a chunk any more. */
+export function releaseStaging({ canonical }: Staging): void {
+  piecePool.giveBack(canonical.pieces);
+}
+
 /**
  * A chunk that is read, checked and encoded while PostgreSQL takes its rows, and of which no row is kept: with both at once, and little
  * left behind for the collector, staging takes a fraction of the time.
@@ -111,8 +120,10 @@ export class StagingCopy {
   readonly #input: PushChunkInput;
   readonly #flat: FlatInput | undefined;
   readonly #writer: CopyRowsWriter;
-  readonly #canonical = new CanonicalRowsWriter();
+  readonly #canonical = new CanonicalRowsWriter(piecePool);
   readonly #conversions = new ConversionGroups();
+  /** Handed to the driver. */
+  readonly #sent: Uint8Array[] = [];
   #startRowOrdinal = 0;
   #rowCount = 0;
 
@@ -125,18 +136,24 @@ export class StagingCopy {
     this.#settings = readSettings(ctx, actor, catalog);
     this.#input = input;
     this.#flat = flat;
-    this.#writer = new CopyRowsWriter({ scopePk, pushId: input.pushId });
+    this.#writer = new CopyRowsWriter({ scopePk, pushId: input.pushId }, piecePool);
   }
 
   /** The input of `copyRows`, once; throws at the first row that breaks a rule. */
   *input(): Generator<Uint8Array> {
     const isComplete = this.#flat !== undefined && (yield* this.#copyFlat(this.#flat));
     if (!isComplete) yield* this.#copyExactly();
-    yield* this.#writer.finish();
+    yield* this.#send(this.#writer.finish());
   }
 
-  /** What was read, once all of the input was taken. */
+  *#send(pieces: readonly Uint8Array[]): Generator<Uint8Array> {
+    for (const piece of pieces) this.#sent.push(piece);
+    yield* pieces;
+  }
+
+  /** What was read, once PostgreSQL has taken all of the input. */
   finish(): Staging {
+    piecePool.giveBack(this.#sent);
     return {
       catalog: this.#settings.catalog,
       startRowOrdinal: this.#startRowOrdinal,
@@ -154,7 +171,7 @@ export class StagingCopy {
     for (let template = chunk.next(); template !== undefined; template = chunk.next()) {
       writer.add(template);
       if (template.plan !== undefined) this.#conversions.addGroup(template.codec.table, template.columnSet);
-      if (this.#writer.hasFull) yield* this.#writer.takeFull();
+      if (this.#writer.hasFull) yield* this.#send(this.#writer.takeFull());
     }
     this.#startRowOrdinal = flat.startRowOrdinal;
     this.#rowCount = chunk.rowCount;
@@ -173,7 +190,7 @@ export class StagingCopy {
       this.#conversions.add(row);
       this.#canonical.add(row);
       this.#writer.add(row);
-      yield* this.#writer.takeFull();
+      if (this.#writer.hasFull) yield* this.#send(this.#writer.takeFull());
     }
     this.#startRowOrdinal = outline.startRowOrdinal;
     this.#rowCount = outline.rawRows.length;

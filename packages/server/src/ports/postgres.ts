@@ -46,7 +46,10 @@ export interface PgTransaction {
     commits: boolean,
     takeText?: (text: string) => void,
   ): Promise<readonly PgResult[]>;
-  /** `COPY … FROM STDIN` in any format, binary included; resolves when the server has taken the last chunk. */
+  /**
+   * `COPY … FROM STDIN` in any format, binary included; resolves when PostgreSQL has taken the last chunk. A chunk is the driver's until
+   * then, and not one moment longer.
+   */
   copyFrom(sql: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>;
   /** `COPY … TO STDOUT`; chunks arrive as PostgreSQL sends them and may cut a row anywhere. Must be read to its end or returned. */
   copyTo(sql: string): AsyncIterable<Uint8Array>;

@@ -1,5 +1,5 @@
-/** Bytes of one piece: large enough to cost few writes, small enough that the last one wastes little. */
-const PIECE_BYTES = 131_072;
+import { PIECE_BYTES } from './piece-pool.ts';
+import type { PiecePool } from './piece-pool.ts';
 
 /** Texts of more UTF-16 units become pieces of their own: room for the worst case would be three times as much. */
 const LONG_TEXT_LENGTH = 16_384;
@@ -16,11 +16,18 @@ export class BytePieces {
   /** Bytes of the piece that are written. */
   used = 0;
   readonly #encoder = new TextEncoder();
+  readonly #pool: PiecePool | undefined;
   #full: Uint8Array[] = [];
+
+  /** Without a pool each piece is a new one. */
+  constructor(pool?: PiecePool) {
+    this.#pool = pool;
+  }
 
   /** Makes room for `byteCount` bytes in one piece. */
   reserve(byteCount: number): void {
-    if (this.bytes.byteLength - this.used < byteCount) this.#startPiece(Math.max(PIECE_BYTES, byteCount));
+    if (this.bytes.byteLength - this.used >= byteCount) return;
+    this.#startPiece(byteCount > PIECE_BYTES ? new Uint8Array(byteCount) : (this.#pool?.take() ?? new Uint8Array(PIECE_BYTES)));
   }
 
   append(bytes: Uint8Array): void {
@@ -47,8 +54,7 @@ export class BytePieces {
     if (text.length > LONG_TEXT_LENGTH) {
       const bytes = this.#encoder.encode(text);
       this.appendInt32(bytes.byteLength);
-      this.#startPiece(0);
-      this.bytes = bytes;
+      this.#startPiece(bytes);
       this.used = bytes.byteLength;
       return;
     }
@@ -71,14 +77,14 @@ export class BytePieces {
 
   /** What was not handed over. */
   finish(): readonly Uint8Array[] {
-    this.#startPiece(0);
+    this.#startPiece(new Uint8Array(0));
     return this.takeFull();
   }
 
-  #startPiece(byteCount: number): void {
+  #startPiece(bytes: Uint8Array<ArrayBuffer>): void {
     if (this.used > 0) this.#full.push(this.bytes.subarray(0, this.used));
-    this.bytes = new Uint8Array(byteCount);
-    this.view = new DataView(this.bytes.buffer);
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.used = 0;
   }
 }

@@ -1,7 +1,6 @@
 import { copyBytes } from './byte-writers.ts';
-
-/** Bytes of one piece: large enough to cost few writes, small enough that the last one wastes little. */
-const PIECE_BYTES = 131_072;
+import { PIECE_BYTES } from './piece-pool.ts';
+import type { PiecePool } from './piece-pool.ts';
 
 /** Bytes of the largest UTF-8 character: with less room a piece counts as full. */
 const CHARACTER_BYTES_MAX = 4;
@@ -15,10 +14,16 @@ export interface EncodedText {
 /** Encodes a long text bit by bit, without ever holding it as one string. Unpaired surrogates become U+FFFD. */
 export class Utf8Pieces {
   readonly #encoder = new TextEncoder();
+  readonly #pool: PiecePool | undefined;
   readonly #full: Uint8Array[] = [];
   #piece = new Uint8Array(0);
   #used = 0;
   #byteLength = 0;
+
+  /** Without a pool each piece is a new one. */
+  constructor(pool?: PiecePool) {
+    this.#pool = pool;
+  }
 
   append(text: string): void {
     for (let rest = text; rest !== '';) {
@@ -49,7 +54,7 @@ export class Utf8Pieces {
 
   #addPiece(): void {
     if (this.#used > 0) this.#full.push(this.#piece.subarray(0, this.#used));
-    this.#piece = new Uint8Array(PIECE_BYTES);
+    this.#piece = this.#pool?.take() ?? new Uint8Array(PIECE_BYTES);
     this.#used = 0;
   }
 }

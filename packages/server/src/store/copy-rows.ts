@@ -1,6 +1,7 @@
 /** Rows in PostgreSQL's binary COPY format, the input of `copyRows`: it takes half of the time that text takes. */
 import { BytePieces } from '../rules/byte-pieces.ts';
 import { bytesOfHex } from '../rules/hex.ts';
+import type { PiecePool } from '../rules/piece-pool.ts';
 import type { PushRow } from '../rules/push-row.ts';
 import type { PushRef } from './push-row.sql.ts';
 
@@ -49,10 +50,11 @@ function bytesOfUuid(text: string): Uint8Array {
 
 /** Takes rows one by one and hands over the bytes of the copy as they become complete. */
 export class CopyRowsWriter {
-  readonly pieces = new BytePieces();
+  readonly pieces: BytePieces;
   readonly rowStart: Uint8Array;
 
-  constructor(push: PushRef) {
+  constructor(push: PushRef, pool?: PiecePool) {
+    this.pieces = new BytePieces(pool);
     this.rowStart = encodeRowStart(push);
     this.pieces.append(HEADER);
   }

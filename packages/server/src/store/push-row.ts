@@ -1,5 +1,6 @@
 import type { PushRow } from '../rules/push-row.ts';
 import { formatHex } from '../rules/hex.ts';
+import type { PiecePool } from '../rules/piece-pool.ts';
 import { Utf8Pieces } from '../rules/utf8-pieces.ts';
 import type { EncodedText } from '../rules/utf8-pieces.ts';
 
@@ -10,9 +11,13 @@ const COMMA = new TextEncoder().encode(',');
 
 /** The canonical rows joined by commas. */
 export class CanonicalRowsWriter {
-  readonly #pieces = new Utf8Pieces();
+  readonly #pieces: Utf8Pieces;
   #batch = '';
   #isEmpty = true;
+
+  constructor(pool?: PiecePool) {
+    this.#pieces = new Utf8Pieces(pool);
+  }
 
   add(row: PushRow): void {
     this.#batch += this.#isEmpty ? row.canonicalText : `,${row.canonicalText}`;
