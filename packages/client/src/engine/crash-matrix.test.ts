@@ -5,7 +5,7 @@ import type { SyncClient } from '../client.ts';
 import { FAULT_STEPS } from '../ports/fault-points.ts';
 import type { FaultPoint } from '../ports/fault-points.ts';
 import { SqliteFault } from '../ports/sqlite-fault.ts';
-import { FaultPlan, faultyDriver, faultyTransport } from './test-crash.ts';
+import { FaultPlan, faultyDriver, faultyTransport, watchedDriver } from './test-crash.ts';
 import type { Fate, RequestLoss } from './test-crash.ts';
 import { CRASH_SCENARIOS } from './test-crash-scenarios.ts';
 import type { CrashScenario } from './test-crash-steps.ts';
@@ -67,6 +67,84 @@ async function runUntilFault(
     return { client, failure: null };
   } catch (failure) {
     return { client, failure };
+  }
+}
+
+/** Methods whose last parameter takes a signal, and its position. */
+const SIGNALLED: ReadonlyMap<string | symbol, number> = new Map([
+  ...[
+    'open',
+    'pushPending',
+    'pullToStable',
+    'sync',
+    'rebuild',
+    'verify',
+    'repair',
+    'detach',
+    'syncThenDetach',
+    'uninstallSync',
+  ].map((name) => [name, 0] as const),
+  ['attach', 1],
+]);
+
+/** The client of an application that passes one signal to every call. */
+function withSignal(client: SyncClient, signal: AbortSignal): SyncClient {
+  return new Proxy(client, {
+    get: (target, name): unknown => {
+      const member: unknown = Reflect.get(target, name);
+      const position = SIGNALLED.get(name);
+      if (typeof member !== 'function' || position === undefined) return member;
+      return (...given: unknown[]): unknown => {
+        const options = { ...Object(given[position]), signal };
+        return Reflect.apply(member, target, position === 0 ? [options] : [given[0], options]);
+      };
+    },
+  });
+}
+
+/** How an application leaves a call in its middle. */
+type GivingUp = 'aborts' | 'closes';
+
+/** The application gives up at the nth call of driver or transport. Returns how many there were until the end. */
+async function giveUpAt(scenario: CrashScenario, saved: SavedWorld, how: GivingUp, at: number): Promise<number> {
+  const world = CrashWorld.from(saved);
+  try {
+    const controller = new AbortController();
+    const closed: Promise<void>[] = [];
+    let calls = 0;
+    let isArmed = false;
+    const meet = (): void => {
+      if (!isArmed) return;
+      calls += 1;
+      if (calls !== at) return;
+      if (how === 'aborts') controller.abort();
+      else closed.push(client.close());
+    };
+    const client = world.open({
+      driver: (inner) => watchedDriver(inner, meet),
+      http: (inner) => (request) => {
+        meet();
+        return inner(request);
+      },
+    });
+    if (scenario.fromTheStart !== true) {
+      await client.open();
+      await client.attach(world.userId);
+    }
+    isArmed = true;
+    const failure: unknown = await scenario.run(withSignal(client, controller.signal), world).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    if (at === NEVER) expect(failure).toBeNull();
+    else expect(failure === null || isSyncError(failure), String(failure)).toBe(true);
+    const total = calls;
+    await Promise.all(closed);
+    await goOn(scenario, world, how === 'aborts' && failure !== null ? client : await nextProcess(world, client));
+    checkEnd(scenario, world);
+    return total;
+  } finally {
+    world.close();
   }
 }
 
@@ -134,6 +212,9 @@ const isWhole = process.env['OVERSYNC_CRASH_MATRIX'] === 'whole';
 /** Of the statements that fail between two commits, the first and every so many are tried. */
 const FAILURES_EVERY = isWhole ? 1 : 9;
 
+/** The application gives up at the first call and at every so many. */
+const GIVING_UP_EVERY = isWhole ? 1 : 29;
+
 /**
  * The calls that are worth a run of their own. A process that dies leaves nothing but its file and the server, so of the calls that find
  * the same file and the same server one stands for all; a call that fails in a process that lives on is another one each time.
@@ -181,6 +262,19 @@ describe.each(CRASH_SCENARIOS)('[T40] [I14] $name', (scenario) => {
       http: (inner) => faultyTransport(inner, plan, loss),
     }));
     expect(count).toBeGreaterThanOrEqual(scenario.isLocal === true ? 0 : 1);
+  });
+
+  it('goes on when the application aborts a call, or closes the client, at any moment of it', async () => {
+    const saved = await prepared(scenario);
+    const total = await giveUpAt(scenario, saved, 'aborts', NEVER);
+    expect(total).toBeGreaterThan(5);
+    for (let at = 1; at <= total; at += GIVING_UP_EVERY) {
+      for (const how of ['aborts', 'closes'] as const) {
+        await giveUpAt(scenario, saved, how, at).catch((cause: unknown) => {
+          throw new Error(`${how} at ${at}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+        });
+      }
+    }
   });
 
   it('[T40] goes on when any fault point throws', async () => {

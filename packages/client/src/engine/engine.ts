@@ -158,6 +158,7 @@ async function enterOperation(engine: Engine, options: CallOptions): Promise<() 
 
 function whenAborted(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
+    if (signal?.aborted === true) resolve();
     signal?.addEventListener('abort', () => resolve(), { once: true });
   });
 }

@@ -1,3 +1,5 @@
+import { DatabaseSync } from 'node:sqlite';
+
 import { describe, expect, it } from 'vitest';
 
 import { createSyncClient } from '../client.ts';
@@ -186,6 +188,41 @@ describe('order of calls', () => {
     gate.resolve();
     expect((await first).outcome).toBe('already_at_target');
     expect((await second).outcome).toBe('already_at_target');
+  });
+
+  it('a call that was given up before its turn does not wait for it', async () => {
+    const server = createTestServer();
+    const device = await openAttachedDevice(server);
+    const gate = Promise.withResolvers<void>();
+    server.override('pull', async (_request, answer) => {
+      await gate.promise;
+      return answer();
+    });
+    const first = device.client.pullToStable();
+    const signal = AbortSignal.abort();
+    await expect(device.client.sync({ whenBusy: 'wait', signal })).rejects.toMatchObject({ code: 'aborted' });
+    gate.resolve();
+    expect((await first).outcome).toBe('already_at_target');
+  });
+
+  it('close in the middle of open ends it with client_closed, and the next client opens', async () => {
+    const database = new DatabaseSync(':memory:');
+    database.exec('CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL)');
+    const options = {
+      driver: createNodeSqliteDriver(database),
+      baseUrl: 'https://sync.test',
+      headers: () => ({}),
+      schema: 'main',
+      tables: [{ tableName: 'users', syncKeyColumnName: 'id' }],
+    };
+    const client = createSyncClient(options);
+    const opening = client.open();
+    const closing = [client.close(), client.close()];
+    await expect(opening).rejects.toMatchObject({ code: 'client_closed', operation: 'open' });
+    await Promise.race(closing);
+    const next = createSyncClient(options);
+    expect(await next.open()).toEqual({ binding: 'anonymous' });
+    await next.close();
   });
 
   it('close ends a running request, and the running call fails with client_closed', async () => {

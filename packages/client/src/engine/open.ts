@@ -1,4 +1,4 @@
-import { SyncError } from '@oversync/protocol';
+import { SyncError, isSyncError } from '@oversync/protocol';
 
 import { loadClientState } from '../store/client-state.ts';
 import type { ClientState } from '../store/client-state.ts';
@@ -25,7 +25,13 @@ export function openEngine(engine: Engine, options: CallOptions): Promise<OpenRe
     engine.opening ??= firstOpen(engine, options).finally(() => {
       engine.opening = null;
     });
-    return engine.opening;
+    try {
+      return await engine.opening;
+    } catch (error) {
+      if (isSyncError(error) && error.code === 'aborted' && engine.closing.signal.aborted)
+        throw new SyncError('client_closed', { cause: error });
+      throw error;
+    }
   });
 }
 

@@ -73,6 +73,11 @@ export function faultyDriver(inner: SqliteDriver, plan: FaultPlan, fate: Fate): 
     plan.commits += 1;
     if (fate === 'dies') meet();
   };
+  return watchedDriver(inner, meet, committed);
+}
+
+/** A driver that calls `meet` before each statement, BEGIN and COMMIT, and `committed` after what may have changed the file. */
+export function watchedDriver(inner: SqliteDriver, meet: () => void, committed: () => void = () => undefined): SqliteDriver {
   return {
     ...faultyCalls(inner, meet, committed),
     databaseId: () => inner.databaseId(),

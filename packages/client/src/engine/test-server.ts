@@ -148,6 +148,11 @@ export class TestServer {
     this.#overrides.push({ operation, answer, times });
   }
 
+  /** Answers everything itself again. */
+  forgetOverrides(): void {
+    this.#overrides.length = 0;
+  }
+
   /** Commits rows of another writer. */
   write(
     rows: readonly { readonly table: string; readonly id: string; readonly payload: JsonObject | null }[],

@@ -81,7 +81,16 @@ export async function skipValue(cursor: JsonCursor): Promise<void> {
 export function decodeString(text: string): string {
   if (!text.startsWith('"')) throw violation('token');
   checkRowText(text);
-  const decoded: unknown = JSON.parse(text);
+  const decoded = parseText(text);
   if (typeof decoded !== 'string') throw malformedBody();
   return decoded;
+}
+
+/** A body may end inside of a string, and escapes may be none. */
+function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw malformedBody(cause);
+  }
 }
