@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -64,8 +65,14 @@ async function answer(commands: Commands, call: Call): Promise<Answer> {
   }
 }
 
+/**
+ * Bytes. Linux counts what the parent held when it started a child as the child's `maxRSS`, hundreds of MB where it had made its rows
+ * before; the high-water mark of the process itself begins anew.
+ */
 function readRssPeak(): number {
-  return process.resourceUsage().maxRSS * 1024;
+  const own =
+    process.platform === 'linux' ? /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] : undefined;
+  return (own === undefined ? process.resourceUsage().maxRSS : Number(own)) * 1024;
 }
 
 /** Parent side of one child. */
