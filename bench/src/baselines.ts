@@ -1,4 +1,4 @@
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
 
 import type { Pool } from 'pg';
@@ -8,6 +8,7 @@ import { type BenchRow, makeBenchRows } from './bench-rows.ts';
 import { type AnyCase, defineCase } from './harness/benchmark.ts';
 import type { Sandbox } from './harness/sandbox.ts';
 import { selectBenchRows } from './sql-rows.ts';
+import { createDevice, insertInOneTransaction, SQLITE_INSERT, toSqliteValues } from './sqlite-table.ts';
 
 /** Rows that one statement sends to PostgreSQL while a baseline is prepared. */
 const LOAD_BATCH_ROWS = 5000;
@@ -18,20 +19,8 @@ const PG_COLUMNS = `id uuid, name text, country text, admin1 text, lat numeric(8
 /** The table of the example server, as its schema creates it, but for its name. */
 const PG_TARGET = `CREATE TABLE raw_target (_sync_scope_id text NOT NULL, ${PG_COLUMNS}, PRIMARY KEY (_sync_scope_id, id))`;
 
-/** The table of a device. */
-export const SQLITE_TABLE = `CREATE TABLE places (
-  id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, country TEXT NOT NULL, admin1 TEXT, admin2 TEXT, lat TEXT NOT NULL,
-  lng REAL NOT NULL, rating INTEGER NOT NULL, visited BOOLEAN NOT NULL, note TEXT, updated_at TEXT NOT NULL)`;
-
-/** What every connection to a device's file is set to, the same with and without triggers. */
-export const SQLITE_PRAGMAS =
-  'PRAGMA journal_mode = wal; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON;';
-
 /** The default page size of a new file. */
 const SQLITE_PAGE_BYTES = 4096;
-
-const SQLITE_INSERT =
-  'INSERT INTO places (id, name, country, admin1, admin2, lat, lng, rating, visited, note, updated_at) VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)';
 
 /** Raw write on the server: `INSERT … SELECT` of the same rows from an unlogged table into the same table, one transaction. */
 export async function rawInsertSelect(sandbox: Sandbox, rows: readonly BenchRow[]): Promise<AnyCase> {
@@ -102,33 +91,6 @@ function insertMany(device: DatabaseSync, few: readonly (string | number | bigin
     insert.run(...values);
   }
   device.exec('COMMIT');
-}
-
-/** Opens a new file with the table of a device and no triggers. */
-export function createDevice(path: string): DatabaseSync {
-  const device = new DatabaseSync(path);
-  device.exec(SQLITE_PRAGMAS);
-  device.exec(SQLITE_TABLE);
-  return device;
-}
-
-/** Inserts rows with one prepared statement in one transaction. */
-export function insertInOneTransaction(device: DatabaseSync, rows: readonly BenchRow[]): void {
-  const insert = device.prepare(SQLITE_INSERT);
-  device.exec('BEGIN IMMEDIATE');
-  for (const row of rows) insert.run(...toSqliteValues(row));
-  device.exec('COMMIT');
-}
-
-/** Inserts rows with one prepared statement, each in a transaction of its own. */
-export function insertOneByOne(device: DatabaseSync, rows: readonly BenchRow[]): void {
-  const insert = device.prepare(SQLITE_INSERT);
-  for (const row of rows) insert.run(...toSqliteValues(row));
-}
-
-function toSqliteValues(row: BenchRow): (string | number | bigint)[] {
-  const { id, name, country, admin1, lat, lng, rating, visited, note, updatedAt } = row;
-  return [id, name, country, admin1, lat, lng, rating, visited ? 1n : 0n, note, updatedAt];
 }
 
 async function loadRows(pool: Pool, rows: readonly BenchRow[]): Promise<void> {

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 
-import { createDevice, insertInOneTransaction, insertOneByOne } from './baselines.ts';
+import { createDevice, insertInOneTransaction, insertOneByOne } from './sqlite-table.ts';
 import { type BenchRow, makeBenchRows, withRandomKeys } from './bench-rows.ts';
 import { type AnyCase, type Benchmark, defineCase } from './harness/benchmark.ts';
 import type { Sandbox } from './harness/sandbox.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 
 import { Client } from 'pg';
 
-import { insertInOneTransaction } from './baselines.ts';
+import { insertInOneTransaction } from './sqlite-table.ts';
 import { makeBenchRow } from './bench-rows.ts';
 import { type BenchServer, closeDevice, startBenchServer } from './harness/bench-server.ts';
 import { type AnyCase, type Benchmark, defineCase } from './harness/benchmark.ts';

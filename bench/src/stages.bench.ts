@@ -1,4 +1,4 @@
-import { createDevice, insertInOneTransaction } from './baselines.ts';
+import { createDevice, insertInOneTransaction } from './sqlite-table.ts';
 import { type BenchRow, makeBenchRows } from './bench-rows.ts';
 import { type AnyCase, type Benchmark, defineCase } from './harness/benchmark.ts';
 import type { Sandbox } from './harness/sandbox.ts';

@@ -21,7 +21,7 @@ import { applySnapshot } from '../../packages/client/src/store/snapshot-apply.ts
 import { stageSnapshotChunk } from '../../packages/client/src/store/snapshot-stage.ts';
 import { StageFileWriter } from '../../packages/client/src/store/stage-file-writer.ts';
 import { createStageFile, removeStageFile, type StagePlace } from '../../packages/client/src/store/stage-file.ts';
-import { SQLITE_TABLE } from './baselines.ts';
+import { SQLITE_TABLE } from './sqlite-table.ts';
 import type { BenchRow } from './bench-rows.ts';
 import { encodeWirePayload } from './wire-push.ts';
 

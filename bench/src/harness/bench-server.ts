@@ -29,11 +29,11 @@ export interface BenchServer {
   openDevice(token: string, choices?: DeviceChoices): Promise<Child>;
 }
 
-/** Starts the server, bundled to one file, in its own process on a new database. */
+/** Starts the server in its own process on a new database. It and its devices are bundled, each to one file. */
 export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
   const databaseUrl = await sandbox.createDatabase();
-  const file = await bundleProcess('server-process.ts');
-  const server = await Child.start(file, [databaseUrl, randomBytes(24).toString('base64url')], 'server', sandbox);
+  const [serverFile, deviceFile] = await Promise.all([bundleProcess('server-process.ts'), bundleProcess('client-process.ts')]);
+  const server = await Child.start(serverFile, [databaseUrl, randomBytes(24).toString('base64url')], 'server', sandbox);
   sandbox.onClose(async () => {
     await server.call('stop');
     await server.stop();
@@ -56,7 +56,7 @@ export async function startBenchServer(sandbox: Sandbox): Promise<BenchServer> {
     startPlainStreams: async () => String(await server.call('startPlainStreams')),
     readMemory,
     openDevice: async (token, choices = {}) => {
-      const device = await Child.start('client-process.ts', [], 'client', sandbox);
+      const device = await Child.start(deviceFile, [], 'client', sandbox);
       await device.call('open', { file: sandbox.newFile('device'), serverUrl: url, token, ...choices });
       return device;
     },

@@ -1,7 +1,7 @@
 import { createSyncClient, type SyncClient } from '@oversync/client';
 import { createNodeSqliteDriver, type NodeSqliteDriver } from '@oversync/client/node-sqlite';
 
-import { SQLITE_TABLE } from '../baselines.ts';
+import { SQLITE_TABLE } from '../sqlite-table.ts';
 
 export interface BenchDevice {
   readonly driver: NodeSqliteDriver;

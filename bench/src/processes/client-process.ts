@@ -1,5 +1,5 @@
 /** A device of a benchmark in a process of its own. Times are taken here, so that the calls between the processes do not count. */
-import { insertInOneTransaction } from '../baselines.ts';
+import { insertInOneTransaction } from '../sqlite-table.ts';
 import { makeBenchRows } from '../bench-rows.ts';
 import { attachNow, type BenchDevice, type BenchDeviceOptions, openBenchDevice } from './bench-device.ts';
 import { serveParent } from './ipc.ts';
