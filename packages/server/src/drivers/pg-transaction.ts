@@ -100,6 +100,7 @@ export class PgOpenTransaction implements PgTransaction {
     try {
       const types = takeText === undefined ? TEXT_TYPES : createTakingTypes(takeText);
       if (!commits) return await this.#send(script, statements.length, types);
+      if (this.#isAlone) return await this.#runAlone(script, statements.length, types);
       const results = await this.#send(`${script};COMMIT`, statements.length + 1, types);
       this.#state = 'committed';
       return results.slice(0, -1);
@@ -159,6 +160,21 @@ export class PgOpenTransaction implements PgTransaction {
     const begun = results.findIndex(({ fields: [field] }) => field?.name === SESSION_COLUMN || field?.name === ISOLATION_COLUMN);
     if (results[begun]?.fields[0]?.name === SESSION_COLUMN) this.#noteSession(results[begun]);
     return results.slice(begun + 1).map(toPgResult);
+  }
+
+  /** The whole transaction is one message, and nothing has to tell its results apart. */
+  get #isAlone(): boolean {
+    return this.#begin.mayBeImplicit === true && this.#state === 'new' && this.#statements.isDirect;
+  }
+
+  /** PostgreSQL runs the statements of one message as one transaction, and answers the last of them when that is committed. */
+  async #runAlone(sql: string, resultCount: number, types: CustomTypesConfig): Promise<readonly PgResult[]> {
+    this.#connection.signal?.throwIfAborted();
+    // Whatever becomes of it, nothing is left to roll back.
+    this.#state = 'committed';
+    const { settings } = this.#begin;
+    const results = await runPgScript(this.#connection.client, settings === undefined ? sql : `${settings};${sql}`, types);
+    return results.slice(-resultCount).map(toPgResult);
   }
 
   /** Sends BEGIN alone, for what cannot be part of a script. */

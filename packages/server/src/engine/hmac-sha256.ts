@@ -25,6 +25,19 @@ function pad(key: Uint8Array, mask: number): Uint8Array {
   return Uint8Array.from({ length: BLOCK_BYTES }, (_, index) => (key[index] ?? 0) ^ mask);
 }
 
+/** A loop over digits: short texts are signed several times for each small push, and `Uint8Array.from` alone would take longer than hashing. */
 function fromHex(hex: string): Uint8Array {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, index) => Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16));
+  const bytes = new Uint8Array(hex.length / 2);
+  for (let index = 0; index < bytes.length; index += 1) {
+    bytes[index] = (readDigit(hex, index * 2) << 4) | readDigit(hex, index * 2 + 1);
+  }
+  return bytes;
 }
+
+/** Lower case, as hashes are written here. */
+function readDigit(hex: string, at: number): number {
+  const code = hex.charCodeAt(at);
+  return code < LETTER_A ? code - ZERO : code - LETTER_A + 10;
+}
+
+const [ZERO, LETTER_A] = [48, 97];

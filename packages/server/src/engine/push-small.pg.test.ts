@@ -251,6 +251,25 @@ describe('[I5] [I11] the short way of small pushes', () => {
     }
   });
 
+  it.skipIf(isPostgresJs || process.env['OVERSYNC_TEST_PREPARED'] === 'off')(
+    'goes the ordinary way on a database whose transactions are of another kind',
+    async () => {
+      const actor = await openScope();
+      const peer = await fixture.createPeer();
+      await push(peer, actor, whole('INSERT', 0n, 'usual'));
+      // One statement after the other runs on the same connection of the pool.
+      await fixture.pg.query(`SET default_transaction_isolation='serializable'`);
+      try {
+        const pushId = await stagePush(peer, actor, whole('UPDATE', 1n, 'other'), { sourceBundleId: 2n });
+        expect(await fixture.counting.measure(async () => void (await commitPush(peer, actor, pushId)))).toBeGreaterThan(1);
+      } finally {
+        await fixture.pg.query('RESET default_transaction_isolation');
+      }
+      const pushId = await stagePush(peer, actor, whole('UPDATE', 2n, 'usual'), { sourceBundleId: 3n });
+      expect(await fixture.counting.measure(async () => void (await commitPush(peer, actor, pushId)))).toBe(1);
+    },
+  );
+
   const plain = (op: TestRow['op'], base: bigint): readonly TestRow[] => [
     { table: 'orders', key: { id: ORDERS[0] ?? '' }, op, base, payload: { id: ORDERS[0] ?? '', note: op } },
   ];

@@ -231,7 +231,7 @@ async function runSmall<T>(
 ): Promise<T | undefined> {
   const signal = ctx.signal === undefined ? {} : { signal: ctx.signal };
   try {
-    return await ctx.db.transaction({ isolation: 'read committed', settings, ...signal }, run);
+    return await ctx.db.transaction({ isolation: 'read committed', mayBeImplicit: true, settings, ...signal }, run);
   } catch (error) {
     if (!(error instanceof PgFault)) throw error;
     noteFault(getPushMemory(ctx), error, staged);

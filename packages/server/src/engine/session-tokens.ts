@@ -8,6 +8,7 @@
  * | 9–11  | tag of the scope: HMAC of `scope` and scope_pk        |
  * | 12–15 | checksum: HMAC of `token`, the kind and bytes 0–11    |
  */
+import { REMEMBERED_SCOPES_MAX } from '../limits.ts';
 import { createHmacSha256 } from './hmac-sha256.ts';
 
 export type TokenKind = 'push' | 'snapshot';
@@ -30,7 +31,7 @@ const CHECKSUM_DIGITS = 8;
 /** `secret` is the token secret of the metadata schema, shared by all processes of the deployment. */
 export function createSessionTokens(secret: Uint8Array): SessionTokens {
   const hmac = createHmacSha256(secret);
-  const computeTag = (scopePk: string): string => hmac(`scope:${scopePk}`).slice(0, TAG_DIGITS);
+  const computeTag = rememberTags((scopePk) => hmac(`scope:${scopePk}`).slice(0, TAG_DIGITS));
   const computeChecksum = (kind: TokenKind, head: string): string => hmac(`token:${kind}:${head}`).slice(0, CHECKSUM_DIGITS);
 
   return {
@@ -45,6 +46,18 @@ export function createSessionTokens(secret: Uint8Array): SessionTokens {
       if (!isEqual(hex.slice(CHECKSUM_START * 2), computeChecksum(kind, head))) return 'not_found';
       return head.slice(TAG_START * 2) === computeTag(scopePk) ? 'own' : 'forbidden';
     },
+  };
+}
+
+/** Every request of a push or a snapshot asks for the tag of its scope again. */
+function rememberTags(compute: (scopePk: string) => string): (scopePk: string) => string {
+  const tags = new Map<string, string>();
+  return (scopePk) => {
+    let tag = tags.get(scopePk);
+    if (tag !== undefined) return tag;
+    if (tags.size >= REMEMBERED_SCOPES_MAX) tags.clear();
+    tags.set(scopePk, (tag = compute(scopePk)));
+    return tag;
   };
 }
 

@@ -3,7 +3,7 @@ import type { PgStatement } from '../ports/postgres.ts';
 import { quoteLiteral } from './sql-text.ts';
 
 /** Types of the values that statements take. */
-export type BoundType = 'int4' | 'int8' | 'text' | 'uuid' | 'json' | 'bool' | 'regclass';
+export type BoundType = 'int4' | 'int8' | 'text' | 'uuid' | 'jsonb' | 'bool' | 'regclass';
 
 /** SQL that takes the place of a value, with the same text and so the same plan. It may not look at tables. */
 export interface SqlTerm {

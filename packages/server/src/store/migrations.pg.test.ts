@@ -127,6 +127,8 @@ describe('the first release', () => {
     const versions = MIGRATIONS.slice(1).map(({ version }) => version);
     expect(await pg.bootstrap(TABLES)).toMatchObject({ appliedMigrations: versions, follows: false });
     expect((await pg.query(STORED)).rows[0]?.slice(3)).toStrictEqual(before);
+    const checks = `SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid IN ('sync.scope'::regclass, 'sync.source'::regclass)`;
+    expect((await pg.query(checks)).rows).toStrictEqual([['0']]);
     expect((await pg.query('SELECT version, readable_by FROM sync.meta')).rows).toStrictEqual([[String(MIGRATIONS.length), '1']]);
   });
 });

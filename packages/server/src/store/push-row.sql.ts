@@ -34,21 +34,21 @@ export function copyRows(m: MetadataNames): string {
 export interface InsertRowsTerms {
   readonly scopePk: string;
   readonly pushId: string;
-  /** A JSON array of arrays, see `formatRowsJson`. */
+  /** A JSON array of arrays as `jsonb`, see `formatRowsJson`: `->>` on `json` reads the text of a row from its beginning for every member. */
   readonly rows: string;
 }
 
 export function insertRowsSql(m: MetadataNames, { scopePk, pushId, rows }: InsertRowsTerms): string {
   return (
     `INSERT INTO ${m.pushRow} (${COLUMNS}) SELECT ${scopePk},${pushId},(r.v->>0)::int4,(r.v->>1)::int4,r.v->>2,` +
-    `decode(r.v->>3,'hex'),r.v->>4,(r.v->>5)::int8,r.v->>6,r.v->>7,r.v->>8 FROM json_array_elements(${rows}) AS r(v)`
+    `decode(r.v->>3,'hex'),r.v->>4,(r.v->>5)::int8,r.v->>6,r.v->>7,r.v->>8 FROM jsonb_array_elements(${rows}) AS r(v)`
   );
 }
 
 /** The rows of a small chunk. */
 export function insertRows(m: MetadataNames, push: PushRef, rowsJson: string): PgStatement {
   return bindStatement((bind) =>
-    insertRowsSql(m, { scopePk: bind('int8', push.scopePk), pushId: bind('uuid', push.pushId), rows: bind('json', rowsJson) }),
+    insertRowsSql(m, { scopePk: bind('int8', push.scopePk), pushId: bind('uuid', push.pushId), rows: bind('jsonb', rowsJson) }),
   );
 }
 

@@ -55,6 +55,9 @@ function pinSettings(lockTimeoutMs: string): string {
   v_set:=${set('lock_timeout', `${lockTimeoutMs}::text`)};`;
 }
 
+/** Whether the transaction is another than the ordinary way begins: a database may have another default, and nobody said BEGIN. */
+const IS_OTHER_MODE = `current_setting('transaction_isolation')<>'read committed' OR current_setting('transaction_read_only')<>'off'`;
+
 /**
  * Ends a function where `$3` may not write in the scope `$1`. A statement of its own: with `$4 IS NULL OR …` inside of another one
  * PostgreSQL finds plans for the value at hand cheaper than one for all, and plans that statement anew each time.
@@ -81,6 +84,7 @@ DECLARE
   v_others int8;
   v_own uuid;
 BEGIN
+  IF ${IS_OTHER_MODE} THEN RETURN false; END IF;
   v_set:=${set('lock_timeout', '$5::text')}||${set('synchronous_commit', `'off'`)};
   PERFORM FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN false; END IF;
@@ -108,13 +112,14 @@ END`,
 function stageDraft(m: MetadataNames): FunctionDraft {
   return {
     name: 'small_push_stage',
-    args: 'bigint, text, text, text, integer, uuid, integer, bigint, text, bigint, json',
+    args: 'bigint, text, text, text, integer, uuid, integer, bigint, text, bigint, jsonb',
     returns: 'bigint',
     body: `
 DECLARE
   v_set text;
   v_bundle int8;
-BEGIN${pinSettings('$5')}
+BEGIN
+  IF ${IS_OTHER_MODE} THEN RETURN NULL; END IF;${pinSettings('$5')}
   ${refuseUnbound(m, 'RETURN NULL;')}
   UPDATE ${m.pushSession} ps SET next_row_ordinal=$7,staged_bytes=$8,row_layout=$9,expires_at=clock_timestamp()+$10*interval '1 millisecond'
   WHERE ps.scope_pk=$1 AND ps.push_id=$6 AND ps.source_id=$3 AND ps.next_row_ordinal=0 AND ps.planned_row_count>=$7
@@ -178,6 +183,7 @@ DECLARE
   v_lock_wait_ms int8;
 BEGIN${pinSettings('$5')}
   v_set:=${context.join('||')};
+  IF ${IS_OTHER_MODE} THEN RETURN NULL; END IF;
   SELECT s.head,s.floor INTO v_head,v_floor FROM ${m.scope} s WHERE s.scope_pk=$1 AND s.scope_id=$2 AND s.state='initialized' FOR NO KEY UPDATE;
   IF NOT FOUND THEN RETURN NULL; END IF;
   v_lock_wait_ms:=(extract(epoch FROM clock_timestamp()-now())*1000)::int8;

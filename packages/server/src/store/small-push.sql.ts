@@ -72,7 +72,7 @@ export function stageSmallPush(m: MetadataNames, actor: SmallPushActor, chunk: S
     ['int8', chunk.stagedBytes],
     ['text', chunk.rowLayout],
     ['int8', chunk.ttlMs],
-    ['json', chunk.rowsJson],
+    ['jsonb', chunk.rowsJson],
   ]);
 }
 
