@@ -114,6 +114,7 @@ it('[I14] [I17] a push whose own bundle lacks a column of the device, because th
 
   isNewerAsked = false;
   device.sql(`INSERT INTO users VALUES ('u1', 'Ada', 1)`);
+  await expect(device.client.sync()).rejects.toMatchObject({ code: 'protocol_violation', recovery: 'retry' });
   await expect(device.client.sync()).rejects.toMatchObject({ code: 'rebuild_required', recovery: 'rebuild' });
   device.sql(`UPDATE labels SET name = 'edited' WHERE id = 'old'`);
   isNewerAsked = true;

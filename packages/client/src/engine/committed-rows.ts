@@ -11,6 +11,7 @@ import type { StagedRow } from '../store/bundle-stage.ts';
 import type { Outbox } from '../store/client-state.ts';
 import { FrozenMatch } from '../store/frozen-match.ts';
 import type { MatchedRun } from '../store/frozen-match.ts';
+import { noteUnfitReplay } from '../store/session-notes.ts';
 import type { BundleRows } from '../store/store-types.ts';
 import { withTransaction } from '../store/transaction.ts';
 import { CommittedPages, replayLost } from './committed-pages.ts';
@@ -47,7 +48,8 @@ export async function verifyCommittedRows(
  * when there is one small page, else they lie in the stage when this returns. Nothing of it outlives a crash: the rows are fetched again.
  *
  * The rows of a committed bundle never change. One that lacks a local column, because a server wrote it that did not know the column yet,
- * will always lack it, so waiting does not help: `rebuild_required`, and the snapshot has the column as soon as the server has.
+ * will always lack it, so waiting does not help: when it is so for the second time `rebuild_required`, and the snapshot has the column as
+ * soon as the server has. The first time it may be one answer that went wrong.
  */
 async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, outbox: Committed): Promise<CommittedBundle> {
   const limit = new AbortController();
@@ -58,10 +60,16 @@ async function fetchCommittedRows(call: Call, capabilities: ServerCapabilities, 
   } catch (error) {
     limit.abort();
     if (!isSyncError(error) || error.code !== 'payload_column_missing') throw error;
-    throw await replayLost(call, 'apply_failed');
+    throw await unfitReplay(call, outbox, error);
   } finally {
     await pages.settle();
   }
+}
+
+async function unfitReplay(call: Call, outbox: Committed, cause: SyncError): Promise<SyncError> {
+  const isKnown = await withTransaction(call.engine.driver, call.operation, (tx) => noteUnfitReplay(tx, outbox.requestHash));
+  if (isKnown) return replayLost(call, 'apply_failed');
+  return new SyncError('protocol_violation', { details: { ...cause.details, reason: cause.code }, cause });
 }
 
 async function verifyPages(call: Call, outbox: Committed, pages: CommittedPages): Promise<CommittedBundle> {

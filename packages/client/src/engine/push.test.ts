@@ -413,6 +413,11 @@ describe('push', () => {
     server.effect = (row) => (row['id'] === 'u1' ? { id: 'u1', other: 'unknown column' } : row);
     device.sql(insertUsers(1, 2));
     await expect(device.client.pushPending()).rejects.toMatchObject({
+      code: 'protocol_violation',
+      recovery: 'retry',
+      details: { reason: 'payload_column_missing' },
+    });
+    await expect(device.client.pushPending()).rejects.toMatchObject({
       code: 'rebuild_required',
       details: { reason: 'apply_failed' },
     });

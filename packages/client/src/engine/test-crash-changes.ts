@@ -60,10 +60,20 @@ async function start(client: SyncClient, world: CrashWorld): Promise<void> {
   await client.open();
   await client.attach(world.userId);
   try {
-    await client.sync();
+    await synced(client);
   } catch (error) {
     if (!isSyncError(error) || error.recovery !== 'rebuild') throw error;
     await client.rebuild();
+  }
+}
+
+/** Rows of an own bundle that lack a column are asked for twice. */
+async function synced(client: SyncClient): Promise<void> {
+  try {
+    await client.sync();
+  } catch (error) {
+    if (!isSyncError(error) || error.details['reason'] !== 'payload_column_missing') throw error;
+    await client.sync();
   }
 }
 

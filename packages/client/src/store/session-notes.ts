@@ -117,6 +117,17 @@ export async function countServerFailure(tx: SqliteTx, requestHash: string): Pro
   return count;
 }
 
+const REPLAY_NOTE = 'replay_failures';
+
+/** Notes that the rows of the own bundle do not fit the local tables. Returns whether that was so before. */
+export async function noteUnfitReplay(tx: SqliteTx, requestHash: string): Promise<boolean> {
+  const isKnown = (await loadMeta(tx, REPLAY_NOTE)) === requestHash;
+  if (!isKnown) await saveMeta(tx, REPLAY_NOTE, requestHash);
+  return isKnown;
+}
+
 export async function forgetServerFailures(tx: SqliteTx): Promise<void> {
-  if ((await loadMeta(tx, FAILURE_NOTE)) !== null) await saveMeta(tx, FAILURE_NOTE, null);
+  for (const note of [FAILURE_NOTE, REPLAY_NOTE]) {
+    if ((await loadMeta(tx, note)) !== null) await saveMeta(tx, note, null);
+  }
 }
