@@ -30,7 +30,8 @@ describe('[I5] a transaction that is one message', () => {
     Reflect.set(client, 'query', (config: unknown, ...rest: unknown[]): unknown => {
       const text: unknown = typeof config === 'object' && config !== null ? Reflect.get(config, 'text') : config;
       texts.push(String(text));
-      return Reflect.apply(query, undefined, [config, ...rest]);
+      const answer: unknown = Reflect.apply(query, undefined, [config, ...rest]);
+      return answer;
     });
     client.release();
     // The first transaction finds out that the connection is direct.
