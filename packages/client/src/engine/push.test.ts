@@ -408,6 +408,25 @@ describe('push', () => {
     expect((await device.client.pushPending()).outcome).toBe('committed');
   });
 
+  it('[I14] an outbox that no longer gives its hash is not sent; a rebuild brings its rows back, which are pushed under a new hash', async () => {
+    const { server, device } = await start({ options: { retryPolicy: { enabled: false } } });
+    device.sql(insertUsers(1, 2));
+    server.override('push_session_create', () => Promise.reject(new TypeError('connection reset')));
+    await expect(device.client.pushPending()).rejects.toMatchObject({ recovery: 'retry' });
+    device.sql('UPDATE _sync_outbox_rows SET wire_payload = replace(wire_payload, \'"n"\', \'"damaged"\') WHERE row_ordinal = 0');
+    const asked = server.count('push_session_create');
+    await expect(device.client.pushPending()).rejects.toMatchObject({
+      code: 'outbox_corrupt',
+      recovery: 'rebuild',
+      details: { rule: 'request_hash' },
+    });
+    expect(server.count('push_session_create')).toBe(asked);
+    await device.client.rebuild();
+    await device.client.sync();
+    expect(server.rowsOf('users')).toMatchObject({ u1: { name: 'n' }, u2: { name: 'n' } });
+    expect(outboxState(device)).toBe('none');
+  });
+
   it('[T53] [I14] committed rows without a local column are replaced by a snapshot, and edits since are pushed', async () => {
     const { server, device } = await start();
     server.effect = (row) => (row['id'] === 'u1' ? { id: 'u1', other: 'unknown column' } : row);

@@ -6,6 +6,7 @@ import type { ServerCapabilities } from '../rules/negotiation.ts';
 import { loadClientState } from '../store/client-state.ts';
 import type { Outbox } from '../store/client-state.ts';
 import { freezeOutbox } from '../store/freeze.ts';
+import { verifyOutbox } from '../store/outbox.ts';
 import { replayCommittedBundle } from '../store/replay.ts';
 import { countServerFailure, forgetServerFailures } from '../store/session-notes.ts';
 import { withTransaction } from '../store/transaction.ts';
@@ -74,8 +75,12 @@ class PushRun {
 
   /** client.md 6.1: an outbox of an earlier call ends the call, unless its rows have to be decided or sorted out first. */
   async run(): Promise<void> {
-    const { outbox } = await loadClientState(this.#call.engine.driver);
-    if (outbox.state !== 'none' && (await this.#finishBundle(outbox))) return;
+    const { driver, options } = this.#call.engine;
+    const { outbox } = await loadClientState(driver);
+    if (outbox.state !== 'none') {
+      await verifyOutbox(driver, this.#call.schema, options.ports.sha256);
+      if (await this.#finishBundle(outbox)) return;
+    }
     if (outbox.state === 'none') await resolveContestedRows(this.#call, this.conflicts);
     for (;;) {
       const frozen = await this.#freeze();
