@@ -18,8 +18,3 @@ function findNativeFactory(): Sha256Factory | undefined {
     return { update: (data) => void hash.update(data), digestHex: () => hash.digest('hex') };
   };
 }
-
-/** UTF-8 bytes of a text, without encoding it where the platform can count. */
-export function countUtf8Bytes(text: string): number {
-  return typeof Buffer === 'undefined' ? new TextEncoder().encode(text).length : Buffer.byteLength(text, 'utf8');
-}
